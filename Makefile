@@ -1,0 +1,51 @@
+# Needs only Python >= 3.11 and make; everything else goes into .venv, at the versions pinned in requirements.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NBSTRIPOUT := $(BIN)/nbstripout --keep-id
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lab lint format lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+setup: $(INSTALLED) ## make .venv and install the pinned versions
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "$(PYTHON) is not Python 3.11 or newer (found: $$($(PYTHON) --version 2>&1)). Name one, as in: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+book: setup ## run every chapter at its quick defaults and build _build/html
+	$(BIN)/ssltheory book
+
+test: setup ## run the tests (make test ARGS='-k stepwise' for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+lab: setup ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+lint: setup ## check style, formatting and that notebooks carry no outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
+
+format: setup ## mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(if $(NOTEBOOKS),$(NBSTRIPOUT) $(NOTEBOOKS))
+
+lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --extra book --extra dev \
+	  $(LOCK_FLAGS) --output-file requirements.txt pyproject.toml
+
+clean: ## remove what the build made; .venv and the full and paper runs stay
+	rm -rf _build book/chapters book/generated runs/tiny runs/quick dist .pytest_cache .ruff_cache

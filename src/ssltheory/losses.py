@@ -1,0 +1,161 @@
+"""Losses of two views: pure functions of the embeddings, in the papers' symbols.
+
+Each takes ``z_a, z_b`` of shape ``(..., n, d)`` (n images, row i of both a positive pair) and returns one
+loss for each leading index: a scalar for ``(n, d)``, and for a stack of seeds ``(seeds, n, d)`` a vector,
+whose sum trains them all at once. Nothing here waits for the device. Mixed precision is the caller's: feed
+float32.
+
+Off-diagonal sums are the total minus the diagonal, exact to the rounding of the total, and the total needs
+no d × d matrix where n < d.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssltheory.errors import InputError
+
+
+def barlow_twins(
+    z_a: Tensor, z_b: Tensor, lambda_: float = 0.0051, normalize: bool = True
+) -> Tensor:
+    """Barlow Twins, Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij² (Zbontar et al. 2021, arXiv 2103.03230).
+
+    Normalised, C = Z_aᵀ Z_b / n with every column of mean 0 and (biased) standard deviation 1. There is no
+    ε: a column that is constant over the batch gives NaN, where a batch norm would hide it.
+
+    Unnormalised, C = (Z_aᵀ Z_b + Z_bᵀ Z_a) / 2n, neither centred nor scaled; with λ = 1 this is the
+    ‖C − I‖²_F that Simon et al. 2023 (arXiv 2303.15438) solve.
+
+    Args:
+        z_a, z_b: ``(..., n, d)``.
+        lambda_: weight of the off-diagonal; 0.0051 is the authors' code, 1 the theory's.
+        normalize: the trained loss (True) or the theory's (False).
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ, or n < 2 with ``normalize``.
+    """
+    n, _ = _shape("barlow_twins", z_a, z_b, least=2 if normalize else 1)
+    if normalize:
+        x, y = _standardized(z_a), _standardized(z_b)
+    else:
+        n = 2 * n
+        x, y = torch.cat([z_a, z_b], -2), torch.cat([z_b, z_a], -2)
+    diagonal = (x * y).sum(-2) / n
+    off_diagonal = _squared_norm(x, y) / n**2 - diagonal.square().sum(-1)
+    return (1 - diagonal).square().sum(-1) + lambda_ * off_diagonal
+
+
+def vicreg(
+    z_a: Tensor,
+    z_b: Tensor,
+    invariance: float = 25.0,
+    variance: float = 25.0,
+    covariance: float = 1.0,
+) -> Tensor:
+    """VICReg (Bardes, Ponce & LeCun 2022, arXiv 2105.04906), in the form of the authors' code.
+
+    invariance · mean_{i,j} (z_a − z_b)²_ij
+    + variance · ½ Σ_views mean_j relu(1 − √(Var_j + 10⁻⁴))
+    + covariance · Σ_views Σ_{i≠j} Cov_ij² / d,
+
+    with the unbiased (n − 1) variance and covariance. The ½ is the code's.
+
+    Args:
+        z_a, z_b: ``(..., n, d)``.
+        invariance, variance, covariance: weights of the three terms.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ or n < 2.
+    """
+    n, d = _shape("vicreg", z_a, z_b, least=2)
+    loss = invariance * (z_a - z_b).square().mean((-2, -1))
+    for z in (z_a, z_b):
+        z = z - z.mean(-2, keepdim=True)
+        var = z.square().sum(-2) / (n - 1)
+        hinge = F.relu(1 - (var + 1e-4).sqrt()).mean(-1)
+        off_diagonal = _squared_norm(z, z) / (n - 1) ** 2 - var.square().sum(-1)
+        loss = loss + variance / 2 * hinge + covariance / d * off_diagonal
+    return loss
+
+
+def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool = True) -> Tensor:
+    """SimCLR's NT-Xent over the 2n points (Chen et al. 2020, arXiv 2002.05709).
+
+    The mean over all 2n points i, with partner j(i), of −log [exp(s_ij / T) / Σ_{k≠i} exp(s_ik / T)]:
+    each point has 2n − 1 candidates.
+
+    Args:
+        z_a, z_b: ``(..., n, d)``.
+        temperature: T > 0.
+        normalize: s is the cosine (True) or the dot product (False, whose small embeddings have the
+            early dynamics of a linear flow).
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+    """
+    n, _ = _shape("simclr", z_a, z_b, least=2)
+    if not temperature > 0:
+        raise InputError(f"simclr needs a temperature above 0, got {temperature}")
+    z = torch.cat([z_a, z_b], -2)
+    if normalize:
+        z = F.normalize(z, dim=-1)
+    s = z @ z.mT / temperature
+    positive = s.diagonal(n, -2, -1)
+    itself = torch.eye(2 * n, dtype=torch.bool, device=s.device)
+    return s.masked_fill(itself, -torch.inf).logsumexp(-1).mean(-1) - positive.mean(-1)
+
+
+def spectral_contrastive(z_a: Tensor, z_b: Tensor) -> Tensor:
+    """Spectral contrastive loss, −2 E_i z_i·z'_i + E_{i,j} (z_i·z'_j)² (HaoChen et al. 2021, arXiv 2106.04156).
+
+    The second mean runs over all n² pairs, i = j included: it is the population loss of the n images in
+    hand, so that its minimiser is their exact spectral factorisation. (Leaving i = j out would estimate the
+    loss of a larger population without bias.)
+
+    Args:
+        z_a, z_b: ``(..., n, d)``.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ.
+    """
+    n, _ = _shape("spectral_contrastive", z_a, z_b)
+    attraction = (z_a * z_b).sum((-2, -1)) / n
+    repulsion = _squared_norm(z_a.mT, z_b.mT) / n**2
+    return repulsion - 2 * attraction
+
+
+def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, int]:
+    """(n, d), or one clear message."""
+    if z_a.shape != z_b.shape or z_a.ndim < 2 or z_a.shape[-2] < least or z_a.shape[-1] < 1:
+        raise InputError(
+            f"{loss} takes two embeddings of one shape (..., n, d) with n >= {least}, "
+            f"got {tuple(z_a.shape)} and {tuple(z_b.shape)}"
+        )
+    return z_a.shape[-2], z_a.shape[-1]
+
+
+def _standardized(z: Tensor) -> Tensor:
+    z = z - z.mean(-2, keepdim=True)
+    return z / z.square().mean(-2, keepdim=True).sqrt()
+
+
+def _squared_norm(x: Tensor, y: Tensor) -> Tensor:
+    """‖xᵀ y‖²_F of ``(..., n, d)``, as ⟨x xᵀ, y yᵀ⟩ where that is the smaller matrix."""
+    n, d = x.shape[-2:]
+    if n >= d:
+        return (x.mT @ y).square().sum((-2, -1))
+    gram = x @ x.mT
+    return (gram * (gram if y is x else y @ y.mT)).sum((-2, -1))

@@ -1,0 +1,479 @@
+"""One training loop for every chapter: two views in, a loss down, records on the way.
+
+Time is gradient-flow time, t = Σ lr_k / (1 − momentum) over the updates done: lr × step for plain SGD.
+Step k is the state after k updates, so step 0 is the initial model and a run of K steps has K + 1 losses.
+The two views pass through the model separately, one after the other, as in the authors' code of Barlow Twins
+and VICReg: each has its own BatchNorm statistics. The forward passes may run in bfloat16 (``amp``); the loss
+never does.
+
+All randomness comes from one generator on the device. A checkpoint holds it with the model, the optimiser
+and what was recorded, so that an interrupted run ends in the same curve as one that was not.
+"""
+
+import contextlib
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from ssltheory import progress
+from ssltheory.errors import InputError, RunError
+
+Views = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+FORMAT = 1  # of a checkpoint
+CHECK_EVERY = 5.0  # seconds between two looks at the losses, each of which waits for the device
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left, all on the CPU.
+
+    Attributes:
+        steps: ``(r,)`` int64, the steps that were recorded.
+        times: ``(r,)`` float64, t at those steps.
+        losses: ``(r,)``, or ``(r, seeds)`` of a stack, the loss at those steps.
+        records: r values, what ``record`` returned; empty without it.
+        curve: ``(steps + 1,)`` or ``(steps + 1, seeds)``, the loss at every step, each on its own batch.
+        seconds: wall time in the loop, over all the runs that a resumed one took.
+    """
+
+    steps: Tensor
+    times: Tensor
+    losses: Tensor
+    records: list[Any]
+    curve: Tensor
+    seconds: float
+
+
+def pairs(x_a: Tensor, x_b: Tensor, batch_size: int | None = None) -> Views:
+    """Views that are fixed pairs ``x_a[i], x_b[i]``; with a batch size, a random batch of them a step.
+
+    Raises:
+        InputError: if the shapes differ, or the batch is larger than the data.
+    """
+    if x_a.shape != x_b.shape:
+        raise InputError(f"pairs need one shape, got {tuple(x_a.shape)} and {tuple(x_b.shape)}")
+    if batch_size is None:
+        return lambda generator: (x_a, x_b)
+    _check_batch(batch_size, len(x_a))
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        batch = torch.randperm(len(x_a), generator=generator, device=x_a.device)[:batch_size]
+        return x_a[batch], x_b[batch]
+
+    return draw
+
+
+def augmented(
+    x: Tensor,
+    augment: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]],
+    batch_size: int | None = None,
+) -> Views:
+    """Views that are drawn anew each step: ``augment(x[batch], generator) -> (a, b)``.
+
+    A batch is a simple random sample without replacement, independent of the one before (ours; an epoch is
+    n / batch_size steps on average). None: all of x.
+
+    Raises:
+        InputError: if the batch is larger than the data.
+    """
+    if batch_size is None:
+        return lambda generator: augment(x, generator)
+    _check_batch(batch_size, len(x))
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        batch = torch.randperm(len(x), generator=generator, device=x.device)[:batch_size]
+        return augment(x[batch], generator)
+
+    return draw
+
+
+def log_steps(steps: int, n: int = 100) -> list[int]:
+    """About n whole numbers from 0 to ``steps``, both included, evenly spaced in log(1 + step)."""
+    return sorted({round(s) for s in np.expm1(np.linspace(0, np.log1p(steps), n))})
+
+
+def learning_rates(
+    steps: int,
+    lr: float,
+    schedule: Literal["constant", "cosine"] = "constant",
+    warmup: int = 0,
+) -> Tensor:
+    """The learning rate of each update, ``(steps,)`` float64.
+
+    Update k < warmup has lr (k + 1) / warmup. After that lr is constant, or lr (1 + cos πu) / 2 with u from 0
+    to 1 − 1 / (steps − warmup) (Loshchilov & Hutter 2017, without restarts).
+    """
+    k = torch.arange(steps, dtype=torch.float64)
+    rates = torch.full_like(k, lr)
+    if schedule == "cosine":
+        rates = lr * (1 + torch.cos(math.pi * (k - warmup) / max(steps - warmup, 1))) / 2
+    rates[:warmup] = lr * (k[:warmup] + 1) / max(warmup, 1)
+    return rates
+
+
+def train(
+    model: nn.Module,
+    views: Views,
+    loss: Callable[[Any, Any], Tensor],
+    *,
+    steps: int,
+    lr: float,
+    optimizer: Literal["sgd", "lars"] = "sgd",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: Literal["constant", "cosine"] = "constant",
+    warmup: int = 0,
+    record: Callable[[int, nn.Module, Tensor], Any] | None = None,
+    record_steps: Iterable[int] | None = None,
+    after_step: Callable[[int, nn.Module], None] | None = None,
+    seed: int = 0,
+    amp: bool | None = None,
+    channels_last: bool | None = None,
+    compile: bool = False,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    description: str = "training",
+) -> Result:
+    """Minimise ``loss(model(a), model(b))`` over ``(a, b) = views(generator)``; the model is trained in place.
+
+    Several seeds at once: a ``encoders.stack`` with a loss of one value a seed. The values are summed for the
+    backward pass, which leaves every seed the gradient that it has alone; all see the same batches.
+
+    Args:
+        model: on the device where the training runs, its parameters that require a gradient are trained. What
+            it returns for a view goes to the loss as it is (a tuple may hold a prediction and a target).
+        views: ``pairs(...)``, ``augmented(...)``, or any function of the generator.
+        loss: of the two outputs, in float32 or better; a scalar, or ``(seeds,)``.
+        steps: updates.
+        lr: peak learning rate.
+        optimizer: ``"sgd"``, or ``"lars"`` (see ``LARS``; not for a stack, whose layers have no norms of
+            their own).
+        momentum: in [0, 1).
+        weight_decay: added to the gradient as weight_decay × parameter; of every parameter with SGD, of
+            none with one axis with LARS.
+        schedule: see ``learning_rates``.
+        warmup: updates over which the learning rate rises.
+        record: called as ``record(step, model, loss)`` with the model of that step; what it returns (tensors,
+            numbers, strings, lists, tuples, dicts of them) is copied to the CPU and kept. Measure inside
+            ``encoders.measuring``, or by ``encoders.embed``, which leave no trace on the model.
+        record_steps: when; by default ``log_steps(steps)``.
+        after_step: called as ``after_step(step, model)`` after update number ``step`` (moving averages,
+            closed-form layers). Its state belongs in the model's buffers, which the checkpoint holds.
+        seed: of the generator; the model's initial parameters are the caller's.
+        amp: bfloat16 autocast; None: with convolutions on CUDA. Its rounding (2⁻⁸) hides modes that are
+            smaller than that: turn it off to see a small start.
+        channels_last: memory format; None: with convolutions on CUDA.
+        compile: ``torch.compile`` the model.
+        checkpoint: file to write to and to resume from; None: none. It stays when the run is done, and a
+            second call returns what it holds. Call with the model as it was initialised, not as trained.
+        checkpoint_every: seconds between two writes.
+        description: what the progress bar says.
+
+    Raises:
+        InputError: for a bad setting; a checkpoint that cannot be read, or is of another run.
+        RunError: if the loss becomes NaN or infinite (seen at records and at least every few seconds, so soon
+            after), or a checkpoint cannot be written.
+    """
+    kept = sorted({int(s) for s in (log_steps(steps) if record_steps is None else record_steps)})
+    _check_settings(
+        steps, lr, optimizer, momentum, weight_decay, schedule, warmup, kept, checkpoint_every
+    )
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise InputError("the model has no parameter that requires a gradient")
+    device = parameters[0].device
+    pays = device.type == "cuda" and any(isinstance(m, _ConvNd) for m in model.modules())
+    amp, channels_last = pays if amp is None else amp, pays if channels_last is None else channels_last
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    model.train()
+    forward = torch.compile(model) if compile else model
+    rates = learning_rates(steps, lr, schedule, warmup)
+    clock = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)]) / (1 - momentum)
+    descent = _optimizer(optimizer, parameters, lr, momentum, weight_decay)
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def objective() -> Tensor:
+        a, b = views(generator)
+        if channels_last and a.ndim == 4:
+            a, b = (v.contiguous(memory_format=torch.channels_last) for v in (a, b))
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            z_a, z_b = forward(a), forward(b)
+        return loss(_full(z_a), _full(z_b))
+
+    curve: Tensor | None = None  # (steps + 1, ...), on the device
+    records: list[Any] = []
+    start, before = 0, 0.0
+    if checkpoint is not None:
+        checkpoint = Path(checkpoint)
+        settings = {
+            "steps": steps,
+            "lr": lr,
+            "optimizer": optimizer,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "schedule": schedule,
+            "warmup": warmup,
+            "record_steps": kept,
+            "record": _name(record),
+            "after_step": _name(after_step),
+            "loss": _name(loss),
+            "seed": seed,
+            "amp": amp,
+        }
+        origin = _sketch(parameters, views(torch.Generator(device).manual_seed(seed)))
+        if checkpoint.exists():
+            state = _load(checkpoint, device)
+            _check_same(checkpoint, state, settings, origin)
+            model.load_state_dict(state["model"])
+            descent.load_state_dict(state["optimizer"])
+            generator.set_state(state["generator"].cpu())
+            start, before, records = state["step"], state["seconds"], state["records"]
+            curve = state["curve"].new_full((steps + 1, *state["curve"].shape[1:]), torch.nan)
+            curve[:start] = state["curve"]
+
+    began = written = checked = time.monotonic()
+
+    def save(step: int) -> None:
+        state = {
+            "format": FORMAT,
+            "settings": settings,
+            "origin": origin,
+            "step": step,
+            "model": model.state_dict(),
+            "optimizer": descent.state_dict(),
+            "generator": generator.get_state(),
+            "curve": curve[:step],
+            "records": records,
+            "seconds": before + time.monotonic() - began,
+        }
+        _write(checkpoint, state)
+
+    due, sound = set(kept), start
+    with progress.track(steps, description) as bar:
+        bar.update(min(start, steps))
+        for step in range(start, steps + 1):
+            value = objective()
+            if curve is None:
+                if value.ndim > 1 or (value.ndim and optimizer == "lars"):
+                    raise InputError(
+                        f"the loss must be a scalar, or (seeds,) with SGD; it has {tuple(value.shape)}"
+                    )
+                curve = value.detach().new_full((steps + 1, *value.shape), torch.nan)
+            curve[step] = value.detach()
+            descent.zero_grad(set_to_none=True)
+            if step < steps:
+                value.sum().backward()
+            now = time.monotonic()
+            if step in due or step == steps or now - checked > CHECK_EVERY:
+                _check_finite(curve, sound, step, rates, clock)
+                sound, checked = step + 1, now
+            if step in due and record is not None:
+                records.append(_portable(record(step, model, value.detach())))
+                model.train()
+            if step < steps:
+                for group in descent.param_groups:
+                    group["lr"] = rates[step].item()
+                descent.step()
+                if after_step is not None:
+                    after_step(step + 1, model)
+                bar.update(1)
+            if checkpoint is not None and (now - written >= checkpoint_every or step == steps):
+                _check_finite(curve, sound, step, rates, clock)
+                save(step + 1)
+                sound, written = step + 1, time.monotonic()
+    at = torch.tensor(kept, dtype=torch.int64)
+    curve = curve.cpu()
+    seconds = before + (time.monotonic() - began if start <= steps else 0.0)
+    return Result(at, clock[at], curve[at], records, curve, seconds)
+
+
+class LARS(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling (You, Gitman & Ginsburg 2017, arXiv 1708.03888).
+
+    In the form of the authors' code of Barlow Twins: with g the gradient plus weight_decay × w,
+    v ← momentum · v + η (‖w‖ / ‖g‖) g and w ← w − lr · v; the ratio η ‖w‖ / ‖g‖ is 1 where a norm is 0.
+    Parameters of one axis (biases, BatchNorm) have neither ratio nor weight decay.
+
+    Args:
+        params: as for any torch optimiser.
+        lr: learning rate.
+        momentum, weight_decay: as above.
+        eta: the trust coefficient η.
+    """
+
+    def __init__(self, params, lr: float, momentum=0.9, weight_decay=0.0, eta=0.001) -> None:
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, eta=eta))
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is None:
+                    continue
+                g = w.grad
+                if w.ndim > 1:
+                    g = g.add(w, alpha=group["weight_decay"])
+                    norm_w, norm_g = w.norm(), g.norm()
+                    ratio = group["eta"] * norm_w / norm_g
+                    g = g * torch.where((norm_w > 0) & (norm_g > 0), ratio, 1.0)
+                state = self.state[w]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(w)
+                v = state["momentum_buffer"].mul_(group["momentum"]).add_(g)
+                w.add_(v, alpha=-group["lr"])
+
+
+def _optimizer(name, parameters, lr, momentum, weight_decay) -> torch.optim.Optimizer:
+    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    if name == "lars":
+        return LARS(parameters, **settings)
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    return torch.optim.SGD(parameters, **settings, fused=fused)
+
+
+def _full(z: Any) -> Any:
+    """bfloat16 outputs in float32, tuples member by member."""
+    if isinstance(z, Tensor):
+        return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+    return tuple(_full(part) for part in z)
+
+
+def _portable(value: Any) -> Any:
+    """A copy of a record on the CPU, of types that a checkpoint can hold."""
+    match value:
+        case Tensor():
+            return value.detach().to("cpu", copy=True)
+        case np.ndarray():
+            return torch.tensor(value)
+        case None | str() | bool():
+            return value
+        case int() | float() | np.generic():
+            return value.item() if isinstance(value, np.generic) else value
+        case list() | tuple():
+            return type(value)(map(_portable, value)) if type(value) in (list, tuple) else list(value)
+        case dict():
+            return {key: _portable(part) for key, part in value.items()}
+    raise InputError(
+        f"record returned a {type(value).__name__}: return tensors, numbers, strings, or lists, tuples and "
+        "dicts of them"
+    )
+
+
+def _check_finite(curve: Tensor, start: int, step: int, rates: Tensor, clock: Tensor) -> None:
+    finite = curve[start : step + 1].isfinite()
+    if finite.all():
+        return
+    if finite.ndim > 1:
+        seeds = (~finite.all(0)).nonzero().flatten().tolist()
+        finite, where = finite.all(1), f" of seeds {seeds}"
+    else:
+        where = ""
+    first = start + (~finite).nonzero()[0].item()
+    lr = rates[max(first - 1, 0)].item() if len(rates) else 0.0
+    raise RunError(
+        f"the loss{where} became {'infinite' if curve[first].isinf().any() else 'NaN'} at step {first} "
+        f"(t = {clock[first].item():.4g}, learning rate {lr:.4g}): "
+        + (
+            "the views or the initial model already give it; check the data and the initial scale"
+            if first == 0
+            else "lower the learning rate, or raise warmup"
+        )
+    )
+
+
+def _sketch(parameters: list[Tensor], views: tuple[Tensor, Tensor]) -> Tensor:
+    """A few numbers by which the initial parameters and the first views are known again, to rounding."""
+    return torch.stack(
+        [f(t.detach().float()).cpu() for t in (*parameters, *views) for f in (torch.norm, torch.mean)]
+    )
+
+
+def _name(function: Callable | None) -> str:
+    if isinstance(function, functools.partial):
+        return f"{_name(function.func)} {function.args} {sorted(function.keywords.items())}"
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _write(path: Path, state: dict) -> None:
+    """All or nothing: a temporary file beside it, flushed to the disk, then renamed."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise RunError(
+            f"the checkpoint {path} cannot be written ({error}): free some space, or name another path"
+        ) from error
+
+
+def _load(path: Path, device: torch.device) -> dict:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["format"] != FORMAT:
+            raise ValueError(f"format {state['format']}, not {FORMAT}")
+    except Exception as error:
+        raise InputError(
+            f"the checkpoint {path} cannot be read ({type(error).__name__}; truncated, or no checkpoint): "
+            "delete it to start again"
+        ) from error
+    return state
+
+
+def _check_same(path: Path, state: dict, settings: dict, origin: Tensor) -> None:
+    """A checkpoint is resumed only by the run that wrote it."""
+    for name, value in settings.items():
+        if state["settings"].get(name) != value:
+            raise InputError(
+                f"the checkpoint {path} was written with {name} = {state['settings'].get(name)}, this run "
+                f"has {value}: delete it to start again, or name another path"
+            )
+    theirs = state["origin"].to(origin.device)
+    if theirs.shape != origin.shape or not theirs.allclose(origin, rtol=1e-3, atol=1e-6):
+        raise InputError(
+            f"the checkpoint {path} was written from other initial parameters or other data: give the model "
+            "as initialised, not as trained; or delete the file to start again, or name another path"
+        )
+
+
+def _check_batch(batch_size: int, n: int) -> None:
+    if not 1 <= batch_size <= n:
+        raise InputError(f"batch_size must be in [1, {n}] (the data), got {batch_size}")
+
+
+def _check_settings(
+    steps, lr, optimizer, momentum, weight_decay, schedule, warmup, kept, checkpoint_every
+) -> None:
+    demands = {
+        f"steps must be a whole number of 1 or more, got {steps}": steps >= 1,
+        f"lr must be above 0 and finite, got {lr}": 0 < lr < math.inf,
+        f"optimizer must be 'sgd' or 'lars', got {optimizer!r}": optimizer in ("sgd", "lars"),
+        f"momentum must be in [0, 1), got {momentum}": 0 <= momentum < 1,
+        f"weight_decay must be 0 or more, got {weight_decay}": 0 <= weight_decay < math.inf,
+        f"schedule must be 'constant' or 'cosine', got {schedule!r}": schedule
+        in ("constant", "cosine"),
+        f"warmup must be in [0, {steps}] (the steps), got {warmup}": 0 <= warmup <= steps,
+        f"record_steps must be in [0, {steps}], got {kept[:1]} to {kept[-1:]}": not kept
+        or (kept[0] >= 0 and kept[-1] <= steps),
+        f"checkpoint_every must be 0 or more, got {checkpoint_every}": checkpoint_every >= 0,
+    }
+    for message, met in demands.items():
+        if not met:
+            raise InputError(message)
