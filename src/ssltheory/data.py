@@ -27,7 +27,11 @@ from ssltheory.progress import track
 
 SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-TORCHVISION = ("cifar10", "stl10", "imagenette")
+TORCHVISION = {
+    "cifar10": "cifar-10-batches-py",
+    "stl10": "stl10_binary",
+    "imagenette": "imagenette2-160",
+}
 CIFAR_TRAIN = 50_000  # an ``index`` at or above this is a test image, in CIFAR's order
 TEST_SHARE = 0.2  # of a data set that comes without a split
 
@@ -94,7 +98,7 @@ class Source:
             return np.arange(len(self))
         chosen = np.flatnonzero(np.isin(splits, split.split("+")))
         if len(chosen) == 0:
-            known = ", ".join(sorted(set(splits.tolist())) + ["all"])
+            known = ", ".join([*sorted(set(splits.tolist())), "all"])
             raise InputError(f"{self.name} has no split {split!r}: choose one of {known}")
         return chosen
 
@@ -191,7 +195,9 @@ def fetch(name: str) -> Source:
         raise InputError(f"nothing to fetch for {name!r}: choose one of {', '.join(TORCHVISION)}")
     try:
         _torchvision_parts(name, download=True)
-    except Exception as error:  # torchvision raises URLError, RuntimeError, OSError, EOFError, tarfile errors
+    except (
+        Exception
+    ) as error:  # torchvision raises URLError, RuntimeError, OSError, EOFError, tarfile errors
         raise RunError(
             f"{name} could not be fetched into {folder()}: {error}. Try again; if it fails at once, "
             f"download it by hand into that folder, in torchvision's layout"
@@ -205,7 +211,9 @@ def _digits() -> Source:
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     sha256 = hashlib.sha256(pixels.tobytes() + digits.target.astype(np.int64).tobytes()).hexdigest()
-    return Source("digits", sha256, digits.target.astype(np.int64), None, (1, 8, 8), lambda i: list(pixels[i]))
+    return Source(
+        "digits", sha256, digits.target.astype(np.int64), None, (1, 8, 8), lambda i: list(pixels[i])
+    )
 
 
 def _torchvision_parts(name: str, download: bool) -> list[tuple[str, object]]:
@@ -226,7 +234,9 @@ def _torchvision_parts(name: str, download: bool) -> list[tuple[str, object]]:
         try:
             parts.append((SPLITS.get(split, split), make(split)))
         except RuntimeError as error:
-            if download and "already exists" in str(error):  # torchvision's Imagenette, fetched before
+            if download and "already exists" in str(
+                error
+            ):  # torchvision's Imagenette, fetched before
                 download = False
                 parts.append((SPLITS.get(split, split), make(split)))
             else:
@@ -238,12 +248,12 @@ def _torchvision(name: str) -> Source:
     try:
         parts = _torchvision_parts(name, download=False)
     except Exception as error:  # whatever torchvision meets in a missing or damaged file
-        there = any(path.name.lower().startswith(name[:5]) for path in _listing(folder()))
-        state = "is damaged" if there else "is not"
+        kept = folder() / TORCHVISION[name]
+        remedy = f"run `ssltheory data fetch {name}`"
+        if kept.exists():
+            raise InputError(f"{name} is damaged: remove {kept} and {remedy} ({error})") from error
         raise InputError(
-            f"{name} {state} in {folder()}: run `ssltheory data fetch {name}`"
-            + (" after removing what is there" if there else "")
-            + f", or set SSLTHEORY_DATA to the folder that holds it ({type(error).__name__})"
+            f"{name} is not in {folder()}: {remedy}, or set SSLTHEORY_DATA to the folder that holds it"
         ) from error
     splits = np.concatenate([np.full(len(part), split, dtype="<U16") for split, part in parts])
     sha256 = hashlib.sha256()
@@ -255,7 +265,9 @@ def _torchvision(name: str) -> Source:
         for file, _ in files:
             sha256.update(file.name.encode() + file.read_bytes())
     else:
-        arrays = [part.data if name == "cifar10" else part.data.transpose(0, 2, 3, 1) for _, part in parts]
+        arrays = [
+            part.data if name == "cifar10" else part.data.transpose(0, 2, 3, 1) for _, part in parts
+        ]
         targets = [part.targets if name == "cifar10" else part.labels for _, part in parts]
         pixels = np.concatenate(arrays)
         labels = np.concatenate([np.asarray(t, dtype=np.int64) for t in targets])
@@ -272,7 +284,11 @@ def _in_folder(name: str) -> Source:
         return _image_folder(base / name)
     if (base / f"{name}.npz").is_file():
         return _npz(base / f"{name}.npz")
-    tars = [path for path in _candidates() if path.is_file() and _stem(path) == name and ".tar" in path.name]
+    tars = [
+        path
+        for path in _candidates()
+        if path.is_file() and _stem(path) == name and ".tar" in path.name
+    ]
     if tars:
         return _tars(name, tars)
     near = difflib.get_close_matches(name, names(), n=1)
@@ -283,18 +299,12 @@ def _in_folder(name: str) -> Source:
     )
 
 
-def _listing(base: Path) -> list[Path]:
-    return sorted(base.iterdir()) if base.is_dir() else []
-
-
 def _candidates() -> list[Path]:
     wanted = re.compile(r"\.(npz|tar|tar\.\w+|tgz)$")
-    reserved = {"cifar-10-batches-py", "stl10_binary", "imagenette2-160"}
-    return [
-        path
-        for path in _listing(folder())
-        if (path.is_dir() and path.name not in reserved) or wanted.search(path.name)
-    ]
+    base = folder()
+    listing = sorted(base.iterdir()) if base.is_dir() else []
+    own = set(TORCHVISION.values())
+    return [p for p in listing if (p.is_dir() and p.name not in own) or wanted.search(p.name)]
 
 
 def _stem(path: Path) -> str:
@@ -308,7 +318,14 @@ def _npz(path: Path) -> Source:
     try:
         with np.load(io.BytesIO(blob), allow_pickle=False) as file:
             parts = {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, EOFError, OSError, KeyError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        ValueError,
+        EOFError,
+        OSError,
+        KeyError,
+    ) as error:
         raise InputError(
             f"{path.name} is damaged or not an .npz ({error}): make or copy it again"
         ) from error
@@ -324,7 +341,9 @@ def _npz(path: Path) -> Source:
         )
     x = x[..., None] if x.ndim == 3 else x
     if x.shape[-1] not in (1, 3):
-        raise InputError(f"'x' in {path.name} has {x.shape[-1]} channels: the last axis must be 1 or 3")
+        raise InputError(
+            f"'x' in {path.name} has {x.shape[-1]} channels: the last axis must be 1 or 3"
+        )
     splits = None
     if "split" in parts:
         splits = np.array([SPLITS.get(str(s), str(s)) for s in parts["split"].ravel()])
@@ -338,7 +357,9 @@ def _npz(path: Path) -> Source:
         raise InputError(f"'y' in {path.name} is {labels.dtype}: labels must be integers")
     c, h, w = x.shape[3], x.shape[1], x.shape[2]
     sha256 = hashlib.sha256(blob).hexdigest()
-    return Source(_stem(path), sha256, labels.astype(np.int64), splits, (c, h, w), lambda i: list(x[i]))
+    return Source(
+        _stem(path), sha256, labels.astype(np.int64), splits, (c, h, w), lambda i: list(x[i])
+    )
 
 
 def _image_folder(path: Path) -> Source:
@@ -390,7 +411,9 @@ def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> S
                 f"{member} in {name} is not an image that can be read: repair or remove it"
             ) from error
     known = sorted(set(classes))
-    labels = np.array([known.index(c) for c in classes]) if len(known) > 1 else np.full(len(classes), -1)
+    labels = (
+        np.array([known.index(c) for c in classes]) if len(known) > 1 else np.full(len(classes), -1)
+    )
     shape = (3, *next(iter(sizes))) if len(sizes) == 1 else None
 
     def read(index: np.ndarray) -> list[np.ndarray]:
@@ -401,7 +424,14 @@ def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> S
                 bar.update()
         return images
 
-    return Source(name, sha256, labels.astype(np.int64), np.array(splits) if any(splits) else None, shape, read)
+    return Source(
+        name,
+        sha256,
+        labels.astype(np.int64),
+        np.array(splits) if any(splits) else None,
+        shape,
+        read,
+    )
 
 
 def _decode(blob: bytes, member: str) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Encoders f: images or rows to embeddings, their initial scale, and several seeds run as one.
 
-Each builder returns an ``nn.Module`` with ``out_features``, freshly initialised by ``initialise_`` with
-seed 0. Call ``initialise_(model, seed, scale)`` for another seed or a small start.
+Each builder returns an ``nn.Module`` with ``out_features``, freshly initialised by ``initialise_``
+with seed 0. Call ``initialise_(model, seed, scale)`` for another seed or a small start.
 """
 
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch
@@ -39,7 +40,7 @@ def mlp(widths: Sequence[int], batch_norm: bool = False, bias: bool = True) -> n
     """
     _check_widths("mlp", widths, least=2)
     layers: list[nn.Module] = [nn.Flatten()]
-    for i, (width_in, width_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (width_in, width_out) in enumerate(pairwise(widths)):
         if i:
             layers += [nn.BatchNorm1d(widths[i])] if batch_norm else []
             layers += [nn.ReLU()]
@@ -48,7 +49,7 @@ def mlp(widths: Sequence[int], batch_norm: bool = False, bias: bool = True) -> n
 
 
 def projector(widths: Sequence[int], batch_norm: bool = True) -> nn.Sequential:
-    """The head g of z = g(f(x)): an ``mlp`` with BatchNorm and no biases, as published with Barlow Twins."""
+    """The head g of z = g(f(x)): an ``mlp`` with BatchNorm, no biases (as Barlow Twins)."""
     return mlp(widths, batch_norm=batch_norm, bias=False)
 
 
@@ -57,8 +58,8 @@ def small_conv(
 ) -> nn.Sequential:
     """3×3 convolutions with ReLU, each after the first of stride 2, then the global average (ours).
 
-    ``(n, channels_in, h, w) -> (n, widths[-1])``, for 8×8 to 32×32 images. Convolutions have a bias where
-    there is no BatchNorm.
+    ``(n, channels_in, h, w) -> (n, widths[-1])``, for 8×8 to 32×32 images. Convolutions have a bias
+    where there is no BatchNorm.
 
     Raises:
         InputError: if a width is below 1, or there is none.
@@ -106,8 +107,9 @@ def resnet(
 def initialise_(module: M, seed: int = 0, scale: float = 1.0) -> M:
     """He initialisation from a seed of its own, in place, then ``scale_parameters_``.
 
-    Weights of linear and convolutional layers are N(0, 2 / fan_in); biases 0; BatchNorm gains 1, shifts 0.
-    Drawn on the CPU in float32: the same numbers on every device, and torch's global seed is untouched.
+    Weights of linear and convolutional layers are N(0, 2 / fan_in); biases 0; BatchNorm gains 1,
+    shifts 0. Drawn on the CPU in float32: the same numbers on every device, and torch's global seed
+    is untouched.
 
     Args:
         module: plain layers; stack several (``stack``) after initialising each.
@@ -128,11 +130,12 @@ def initialise_(module: M, seed: int = 0, scale: float = 1.0) -> M:
 
 @torch.no_grad()
 def scale_parameters_(module: M, factor: float) -> M:
-    """Multiply EVERY parameter by ``factor``, in place: weights, biases, BatchNorm gains and shifts.
+    """Multiply EVERY parameter by ``factor``, in place: weights, biases, norms' gains and shifts.
 
-    Without BatchNorm or biases an L-layer net's output scales as factor^L. BatchNorm undoes the scale of
-    the layers before it, and only its own gain counts: with one in front of the last linear layer the
-    output scales as factor² (until its ε = 10⁻⁵ is felt). Look at ``rms`` of the embeddings at step 0.
+    Without BatchNorm or biases an L-layer net's output scales as factor^L. BatchNorm undoes the
+    scale of the layers before it, and only its own gain counts: with one in front of the last
+    linear layer the output scales as factor² (until its ε = 10⁻⁵ is felt). Look at ``rms`` of the
+    embeddings at step 0.
 
     Raises:
         InputError: if the factor is not above 0 (at 0 nothing is learned: every gradient is 0).
@@ -153,11 +156,12 @@ def rms(z: Tensor) -> Tensor:
 def stack(models: Sequence[nn.Module]) -> nn.Module:
     """Several models of one shape (seeds) as one module, with a leading axis of seeds.
 
-    ``(n, ...)`` is given to every seed; ``(seeds, n, ...)`` holds each seed's own. Rows are ``(n, m)``,
-    images ``(n, c, h, w)``. Returns ``(seeds, n, d)``. A chain of linear layers and ReLU becomes batched
-    products; anything else goes through ``torch.func.vmap``, BatchNorm included, each seed with its own
-    statistics. On two CPU cores, eight seeds at once took a third of the loop's time for small MLPs and
-    half for ``small_conv`` on 8×8 images. Large nets (ResNets) gain nothing: loop over the seeds.
+    ``(n, ...)`` is given to every seed; ``(seeds, n, ...)`` holds each seed's own. Rows are ``(n,
+    m)``, images ``(n, c, h, w)``. Returns ``(seeds, n, d)``. A chain of linear layers and ReLU
+    becomes batched products; anything else goes through ``torch.func.vmap``, BatchNorm included,
+    each seed with its own statistics. On two CPU cores, eight seeds at once took a third of the
+    loop's time for small MLPs and half for ``small_conv`` on 8×8 images. Large nets (ResNets) gain
+    nothing: loop over the seeds.
 
     The parameters are copies, stacked along a new first axis.
 
@@ -228,7 +232,7 @@ class _Vmapped(nn.Module):
 
 @contextmanager
 def measuring(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
-    """Leaves no trace: no gradients, evaluation mode, the modes and BatchNorm's averages put back after.
+    """No gradients, evaluation mode; afterwards modes and BatchNorm averages are as they were.
 
     Args:
         model: any module.
@@ -284,8 +288,8 @@ def activations(
     Args:
         model: any module.
         x: ``(n, ...)``, given in one pass.
-        layers: names as in ``model.named_modules()``; None: the direct children (the blocks of a ResNet,
-            the layers of an ``mlp``).
+        layers: names as in ``model.named_modules()``; None: the direct children (the blocks of a
+            ResNet, the layers of an ``mlp``).
         batch_statistics: see ``measuring``.
 
     Returns:

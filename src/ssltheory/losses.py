@@ -1,12 +1,12 @@
 """Losses of two views: pure functions of the embeddings, in the papers' symbols.
 
-Each takes ``z_a, z_b`` of shape ``(..., n, d)`` (n images, row i of both a positive pair) and returns one
-loss for each leading index: a scalar for ``(n, d)``, and for a stack of seeds ``(seeds, n, d)`` a vector,
-whose sum trains them all at once. Nothing here waits for the device. Mixed precision is the caller's: feed
-float32.
+Each takes ``z_a, z_b`` of shape ``(..., n, d)``, n images with row i of both a positive pair, and
+returns one loss for each leading index: a scalar for ``(n, d)``; for a stack of seeds
+``(seeds, n, d)`` a vector, whose sum trains them all at once. Nothing here waits for the device.
+Mixed precision is the caller's: feed float32.
 
-Off-diagonal sums are the total minus the diagonal, exact to the rounding of the total, and the total needs
-no d × d matrix where n < d.
+Off-diagonal sums are the total minus the diagonal, exact to the rounding of the total, and the
+total needs no d × d matrix where n < d.
 """
 
 import torch
@@ -21,8 +21,8 @@ def barlow_twins(
 ) -> Tensor:
     """Barlow Twins, Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij² (Zbontar et al. 2021, arXiv 2103.03230).
 
-    Normalised, C = Z_aᵀ Z_b / n with every column of mean 0 and (biased) standard deviation 1. There is no
-    ε: a column that is constant over the batch gives NaN, where a batch norm would hide it.
+    Normalised, C = Z_aᵀ Z_b / n with every column of mean 0 and (biased) standard deviation 1.
+    There is no ε: a column that is constant over the batch gives NaN, where a batch norm hides it.
 
     Unnormalised, C = (Z_aᵀ Z_b + Z_bᵀ Z_a) / 2n, neither centred nor scaled; with λ = 1 this is the
     ‖C − I‖²_F that Simon et al. 2023 (arXiv 2303.15438) solve.
@@ -88,8 +88,8 @@ def vicreg(
 def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool = True) -> Tensor:
     """SimCLR's NT-Xent over the 2n points (Chen et al. 2020, arXiv 2002.05709).
 
-    The mean over all 2n points i, with partner j(i), of −log [exp(s_ij / T) / Σ_{k≠i} exp(s_ik / T)]:
-    each point has 2n − 1 candidates.
+    The mean over all 2n points i, with partner j, of −log [exp(s_ij/T) / Σ_{k≠i} exp(s_ik/T)]: each
+    point has 2n − 1 candidates.
 
     Args:
         z_a, z_b: ``(..., n, d)``.
@@ -116,11 +116,13 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
 
 
 def spectral_contrastive(z_a: Tensor, z_b: Tensor) -> Tensor:
-    """Spectral contrastive loss, −2 E_i z_i·z'_i + E_{i,j} (z_i·z'_j)² (HaoChen et al. 2021, arXiv 2106.04156).
+    """Spectral contrastive loss, −2 E_i z_i·z'_i + E_{i,j} (z_i·z'_j)².
 
-    The second mean runs over all n² pairs, i = j included: it is the population loss of the n images in
-    hand, so that its minimiser is their exact spectral factorisation. (Leaving i = j out would estimate the
-    loss of a larger population without bias.)
+    HaoChen et al. 2021, arXiv 2106.04156.
+
+    The second mean runs over all n² pairs, i = j included: it is the population loss of the n
+    images in hand, so that its minimiser is their exact spectral factorisation. (Leaving i = j out
+    would estimate the loss of a larger population without bias.)
 
     Args:
         z_a, z_b: ``(..., n, d)``.

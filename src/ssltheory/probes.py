@@ -1,8 +1,9 @@
 """Probes: what a frozen representation knows of the labels, with the standard error of the answer.
 
 Each takes embeddings ``(n, d)`` with integer labels ``(n,)`` of a train and a test set and returns
-``(accuracy, standard_error)``; the error is the binomial √(a (1 − a) / n_test): it holds for the draw of
-the test set alone, not of the train set or the encoder's seed. All work is in float64 and deterministic.
+``(accuracy, standard_error)``; the error is the binomial √(a (1 − a) / n_test): it holds for the
+draw of the test set alone, not of the train set or the encoder's seed. All work is in float64 and
+deterministic.
 """
 
 from typing import NamedTuple
@@ -29,7 +30,7 @@ def knn_accuracy(
     k: int = 20,
     chunk: int = 4096,
 ) -> Accuracy:
-    """Majority vote of the k nearest by cosine similarity, each with one vote; ties go to the lowest label.
+    """Majority vote of the k nearest by cosine similarity; ties go to the lowest label.
 
     Args:
         z_train, y_train, z_test, y_test: see the module.
@@ -60,7 +61,8 @@ def linear_probe(
 ) -> Accuracy:
     """Multinomial logistic regression on standardised features, by full-batch L-BFGS from zero.
 
-    Minimises mean cross-entropy + (l2 / 2) ‖W‖²_F, the bias free; scikit-learn's C is 1 / (l2 · n_train).
+    Minimises mean cross-entropy + (l2 / 2) ‖W‖²_F, the bias free; scikit-learn's C is 1 / (l2 ·
+    n_train).
 
     Args:
         z_train, y_train, z_test, y_test: see the module.
@@ -104,10 +106,10 @@ def linear_probe(
 def ridge_probe(
     z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor, l2: float = 1e-3
 ) -> Accuracy:
-    """Ridge regression of the one-hot labels on standardised features, in closed form; the largest wins.
+    """Ridge regression of one-hot labels on standardised features, in closed form.
 
-    Minimises mean ‖y − Wᵀz − b‖² + l2 ‖W‖²_F, the bias free; scikit-learn's alpha is l2 · n_train. Solved
-    in the smaller of d × d and n × n.
+    Minimises mean ‖y − Wᵀz − b‖² + l2 ‖W‖²_F, the bias free; scikit-learn's alpha is l2 · n_train.
+    Solved in the smaller of d × d and n × n.
 
     Args:
         z_train, y_train, z_test, y_test: see the module.

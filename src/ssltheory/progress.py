@@ -22,7 +22,7 @@ class Bar:
 
     def __init__(self, total: int, description: str, unit: str, report) -> None:
         self.total, self.description, self.unit, self.done = total, description, unit, 0
-        self._report, self._next = report, 0.0
+        self._report, self._next, self._started = report, 0.0, time.monotonic()
 
     def update(self, n: int = 1) -> None:
         """Count n units more."""
@@ -31,6 +31,12 @@ class Bar:
         if now >= self._next:
             self._next = now + INTERVAL
             self._report(self)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left at the pace so far; None before the first unit is done."""
+        elapsed = time.monotonic() - self._started
+        return elapsed * (self.total - self.done) / self.done if self.done else None
 
 
 @contextmanager
@@ -71,7 +77,7 @@ def columns(**options) -> Progress:
 
 
 def last(path: Path) -> dict | None:
-    """The latest report in a progress file: ``description, unit, done, total``; None before the first."""
+    """The latest report in a progress file: ``description, unit, done, total, left``; None before the first."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -85,6 +91,6 @@ def last(path: Path) -> dict | None:
 
 
 def _write(file, bar: Bar) -> None:
-    report = {key: getattr(bar, key) for key in ("description", "unit", "done", "total")}
+    report = {key: getattr(bar, key) for key in ("description", "unit", "done", "total", "left")}
     file.write(json.dumps(report) + "\n")
     file.flush()

@@ -11,6 +11,7 @@ float64: started at 1e-7, single precision re-seeds the modes that have yet to b
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.integrate
 import torch
 from torch import Tensor
 
@@ -53,6 +54,9 @@ class LinearSolution:
         v: ``(m, d)`` top eigenvectors of Γ.
         growth: ``(d,)`` the rate that replaces γ_j in the exponent: γ_j itself in gradient flow,
             log(1 + 4 η γ_j) / 4η for gradient descent at learning rate η.
+        leaks: ``(d, m)`` what the limit of a vanishing start leaves out: entry (j, k > j) is how far the later
+            mode k has grown along u_j by the time that mode j is learnt and stops it, relative to mode j.
+            Derived here to first order, not in the paper.
     """
 
     gamma: Tensor
@@ -60,6 +64,18 @@ class LinearSolution:
     u: Tensor
     v: Tensor
     growth: Tensor
+    leaks: Tensor
+
+    @property
+    def leakage(self) -> float:
+        """The largest leak; the closed form is the limit in which it vanishes."""
+        return float(self.leaks.max())
+
+    @property
+    def alignment(self) -> float:
+        """``spectra.subspace_alignment`` of the final weights with V_d, after first-order leaks from modes k > d."""
+        foreign = self.leaks[:, len(self.gamma) :].square().sum(1)
+        return float(1 - (foreign / (1 + foreign)).mean())
 
     @property
     def step_times(self) -> Tensor:
@@ -123,22 +139,47 @@ def linear_barlow_twins(
     """
     gamma = _checked_gamma(gamma, dim)
     if (w0 is None) == (init_scale is None):
-        raise InputError("give either w0 (a start matrix) or init_scale (an aligned start), one of them")
-    lam, vectors = torch.linalg.eigh(gamma)
-    lam, v = lam.flip(0)[:dim], vectors.flip(1)[:, :dim]
-    if w0 is None:
-        u = torch.eye(dim, dtype=torch.float64, device=gamma.device)
-        s_0 = torch.full_like(lam, float(init_scale))
-    else:
-        u, r = torch.linalg.qr(_checked_start(w0, dim, len(gamma)) @ v)
-        sign = torch.where(r.diagonal() < 0, -1.0, 1.0)
-        u, s_0 = u * sign, r.diagonal() * sign
+        raise InputError(
+            "give either w0 (a start matrix) or init_scale (an aligned start), one of them"
+        )
+    lam, vectors = (z.flip(-1) for z in torch.linalg.eigh(gamma))
+    top, v = lam[:dim], vectors[:, :dim]
     if lr is None:
         growth = lam
     else:
         _check_learning_rate(lr, lam[0])
-        growth = torch.log1p(4 * lr * lam) / (4 * lr)
-    return LinearSolution(gamma=lam, s_0=s_0, u=u, v=v, growth=growth)
+        growth = torch.log1p(4 * lr * lam.clamp(min=-1 / (8 * lr))) / (4 * lr)
+    if w0 is None:
+        u = torch.eye(dim, dtype=torch.float64, device=gamma.device)
+        s_0 = torch.full_like(top, float(init_scale))
+        start = u @ torch.diag(s_0) @ v.mT @ vectors
+    else:
+        start = _checked_start(w0, dim, len(gamma)) @ vectors
+        u, s_0 = _aligned_start(start[:, :dim])
+    return LinearSolution(
+        gamma=top, s_0=s_0, u=u, v=v, growth=growth[:dim], leaks=_leaks(start, u, s_0, lam, growth)
+    )
+
+
+def _aligned_start(start: Tensor) -> tuple[Tensor, Tensor]:
+    """U and s_j(0) of the aligned start that a generic one, W(0) V_d ``(d, d)``, turns into (Result 4.6)."""
+    u, r = torch.linalg.qr(start)
+    sign = torch.where(r.diagonal() < 0, -1.0, 1.0).to(u.dtype)
+    return u * sign, r.diagonal() * sign
+
+
+def _leaks(start: Tensor, u: Tensor, s_0: Tensor, lam: Tensor, growth: Tensor) -> Tensor:
+    """|u_jᵀ W(0) v_k| e^{4 γ_k τ_j} √γ_j for k > j, ``(d, m)``; zero where mode j is never learnt."""
+    d = len(s_0)
+    positive = lam[:d] > 0
+    p_0 = torch.where(positive, lam[:d], 1.0) * s_0**2
+    tau = -torch.log(p_0) / (8 * torch.where(positive, growth[:d], 1.0))
+    amplitude = (
+        (u.mT @ start).abs()
+        * torch.exp(4 * tau[:, None] * growth)
+        * lam[:d, None].clamp(min=0).sqrt()
+    )
+    return torch.triu(amplitude, diagonal=1).nan_to_num(nan=0.0)
 
 
 @dataclass(frozen=True)
@@ -146,7 +187,7 @@ class LinearRun:
     """A measured trajectory, with the attributes of ``LinearSolution``. Made by ``gradient_descent``.
 
     Attributes:
-        times: ``(T,)`` lr × step of the recorded steps, those nearest to the times asked for.
+        times: ``(T,)`` lr × step of the steps nearest to the times asked for, in their order.
         step_times: ``(d,)`` times at which the sorted eigenvalues of C pass 1/2, ascending.
     """
 
@@ -202,21 +243,109 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
     lam, v = torch.linalg.eigh(gamma)
     _check_learning_rate(lr, lam.abs().max())
 
-    keep = np.unique(np.rint(times.numpy() / lr).astype(np.int64))
+    keep, place = np.unique(np.rint(times.numpy() / lr).astype(np.int64), return_inverse=True)
     last = int(keep[-1])
-    fine = np.concatenate([np.geomspace(1, max(last, 1), 400), np.linspace(0, last, 400)])
+    fine = log_and_linear(1.0, max(last, 1), 800).numpy()
     steps = np.union1d(keep, np.rint(fine).astype(np.int64).clip(max=last))
     moments, rotated = _descend((w0 @ v).cpu().numpy(), lam.cpu().numpy(), lr, steps, keep)
 
     moments = torch.from_numpy(moments).to(gamma.device)
     grid = torch.from_numpy(steps * lr).to(gamma.device)
-    kept = torch.from_numpy(np.searchsorted(steps, keep)).to(gamma.device)
+    kept = torch.from_numpy(np.searchsorted(steps, keep)[place]).to(gamma.device)
     return LinearRun(
         times=grid[kept],
         step_times=spectra.step_times(grid, spectra.eigenvalues(moments)).sort().values,
         _cross_moments=moments[kept],
-        _weights=torch.from_numpy(rotated).to(gamma.device) @ v.mT,
+        _weights=torch.from_numpy(rotated[place]).to(gamma.device) @ v.mT,
     )
+
+
+def log_and_linear(first: float, last: float, n: int) -> Tensor:
+    """n rising times from first to last, half of them logarithmic and half linear.
+
+    A linear grid alone misplaces the first step, a logarithmic one alone the last.
+    """
+    log = torch.logspace(0, 1, n - n // 2, base=float(last / first), dtype=torch.float64) * first
+    return (
+        torch.cat([log, torch.linspace(float(first), float(last), n // 2, dtype=torch.float64)])
+        .sort()
+        .values
+    )
+
+
+def gradient_flow(gamma: Tensor, w0: Tensor, times: Tensor) -> LinearRun:
+    """The flow dW/dt = −4 (W Γ Wᵀ − I) W Γ, integrated numerically (DOP853, relative tolerance 1e-10).
+
+    Args:
+        gamma: ``(m, m)`` symmetric; w0: ``(d, m)`` start; times: ``(T,)`` rising from 0.
+
+    Returns:
+        A run as of ``gradient_descent``; its step times are interpolated on ``times``.
+    """
+    gamma = _checked_gamma(gamma, len(w0))
+    w0 = _checked_start(w0, len(w0), len(gamma))
+    times = torch.as_tensor(times, dtype=torch.float64).reshape(-1)
+    g, shape = gamma.cpu().numpy(), tuple(w0.shape)
+
+    def velocity(_, flat):
+        w = flat.reshape(shape)
+        wg = w @ g
+        return (-4 * (wg @ w.T - np.eye(shape[0])) @ wg).ravel()
+
+    span = (0.0, float(times[-1]))
+    start = w0.cpu().numpy().ravel()
+    solved = scipy.integrate.solve_ivp(
+        velocity, span, start, "DOP853", times.numpy(), rtol=1e-10, atol=1e-10 * np.abs(start).max()
+    )
+    weights = torch.from_numpy(solved.y.T.reshape(-1, *shape)).to(gamma.device)
+    moments = weights @ gamma @ weights.mT
+    return LinearRun(
+        times,
+        spectra.step_times(times, spectra.eigenvalues(moments)).sort().values,
+        moments,
+        weights,
+    )
+
+
+def sample_extent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs that share two signs, one spread over nine inputs, one on a single input: Γ has eigenvalues 9 and 1.
+
+    Args:
+        n: pairs; generator: of the signs and of the noise (standard deviation 0.01, not shared).
+
+    Returns:
+        x_a, x_b ``(n, 10)`` and the known eigenvalues ``(2,)``.
+
+    Source: the data set "extent" of stepwise2025feature.
+    """
+    signs = _signs(n, generator)
+    shared = torch.cat([signs[:, :1].expand(n, 9), signs[:, 1:]], dim=1)
+    return *_noisy_pair(shared, 0.01, generator), torch.tensor([9.0, 1.0], dtype=torch.float64)
+
+
+def sample_amplitude(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs that share two waves of 96 samples with random signs, amplitudes 1 and 1/2: eigenvalues c² 96/2.
+
+    Args:
+        n: pairs; generator: of the signs and of the noise (standard deviation 0.1, not shared).
+
+    Returns:
+        x_a, x_b ``(n, 96)`` and the known eigenvalues ``(2,)``.
+
+    Source: the data set "amplitude" of stepwise2025feature.
+    """
+    phase = 2 * torch.pi * torch.arange(96, dtype=torch.float64) / 96
+    waves = torch.stack([torch.sin(32 * phase), 0.5 * torch.sin(8 * phase)])
+    return *_noisy_pair(_signs(n, generator) @ waves, 0.1, generator), (waves**2).sum(1)
+
+
+def _signs(n: int, generator: torch.Generator) -> Tensor:
+    return 2.0 * torch.randint(0, 2, (n, 2), generator=generator).to(torch.float64) - 1
+
+
+def _noisy_pair(shared: Tensor, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    a, b = torch.randn(2, *shared.shape, generator=generator, dtype=torch.float64)
+    return shared + noise * a, shared + noise * b
 
 
 def _descend(y, lam, lr, steps, keep):

@@ -1,0 +1,5 @@
+"""``python -m ssltheory``."""
+
+from ssltheory.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""Claims: one numeric statement of a paper each, with what was measured, and a verdict that can be red.
+
+A chapter's claims are a function of its record's arrays alone, ``claims.<chapter>.claims(arrays, parameters)``,
+so that an old record can be judged by today's theory.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from importlib import import_module
+
+import numpy as np
+
+from ssltheory.chapters import Parameters, find
+
+RELATIONS = {
+    "equal": lambda measured, predicted, tolerance: abs(measured - predicted) <= tolerance,
+    "at least": lambda measured, predicted, tolerance: measured >= predicted - tolerance,
+    "at most": lambda measured, predicted, tolerance: measured <= predicted + tolerance,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement and the number that decides it.
+
+    Attributes:
+        id: short name, unique in the chapter.
+        statement: what the paper says, as a sentence about ``measured``.
+        measured: the number found. NaN never holds.
+        predicted: what theory says, or the bound where ``relation`` is one-sided.
+        tolerance: how far measured may lie from predicted, in the same units.
+        source: bib key with equation or figure; "ours" where the statement is derived here.
+        relation: "equal", "at least" or "at most".
+        inside: whether the theory claims this at all for the given parameters and draws.
+        note: what else a reader should know, e.g. how many seeds lie inside the theory's domain.
+    """
+
+    id: str
+    statement: str
+    measured: float
+    predicted: float
+    tolerance: float
+    source: str
+    relation: str = "equal"
+    inside: bool = True
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ "holds", "fails", or "outside" the theory's domain."""
+        if not self.inside:
+            return "outside"
+        if math.isnan(self.measured):
+            return "fails"
+        held = RELATIONS[self.relation](self.measured, self.predicted, self.tolerance)
+        return "holds" if held else "fails"
+
+    def to_dict(self) -> dict:
+        """For JSON: the fields and the verdict; a NaN or an infinity becomes its name."""
+        fields = asdict(self) | {"verdict": self.verdict}
+        return {key: _plain(value) for key, value in fields.items()}
+
+
+def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+    """The claims of a chapter, from the arrays of its record and today's theory.
+
+    Raises:
+        KeyError: if the arrays lack what a claim needs: the record was made by another version.
+    """
+    module = import_module(f"ssltheory.claims.{find(chapter).module}")
+    return module.claims(arrays, parameters)
+
+
+class Table(list):
+    """Claims that show themselves as a table, in a notebook and in a terminal."""
+
+    def _repr_markdown_(self) -> str:
+        rows = [
+            f"| {claim.statement} | {claim.measured:.4g} | {expectation(claim)} | {claim.verdict} |"
+            for claim in self
+        ]
+        return "\n".join(["| claim | measured | theory | verdict |", "|---|---|---|---|", *rows])
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{c.verdict:8} {c.id}: {c.measured:.4g}, theory {expectation(c)}" for c in self
+        )
+
+
+def expectation(claim: Claim) -> str:
+    """What theory asks of the measured number, e.g. ``1 ± 0.02`` or ``≥ 0.8``."""
+    if claim.relation == "equal":
+        return f"{claim.predicted:.4g} ± {claim.tolerance:.2g}"
+    sign = {"at least": "≥", "at most": "≤"}[claim.relation]
+    slack = f" (± {claim.tolerance:.2g})" if claim.tolerance else ""
+    return f"{sign} {claim.predicted:.4g}{slack}"
+
+
+def _plain(value):
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else str(float(value))
+    return bool(value) if isinstance(value, np.bool_) else value

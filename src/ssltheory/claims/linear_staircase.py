@@ -1,0 +1,142 @@
+"""Claims of chapter 01."""
+
+import numpy as np
+import torch
+
+from ssltheory.chapters.linear_staircase import LinearStaircase
+from ssltheory.claims import Claim
+from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
+
+LEAKAGE = 0.3  # largest at which the limit of a vanishing start is claimed: 0.3² / d = 0.9 % of the subspace at d = 10
+PAPER = "simon2023stepwise"
+
+
+def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
+    """The closed form of one repetition, in the eigenbasis of its Γ."""
+    return linear_barlow_twins(
+        torch.diag(torch.from_numpy(arrays["gamma"][seed])),
+        arrays["start"].shape[1],
+        w0=torch.from_numpy(arrays["start"][seed]),
+        lr=float(arrays["learning_rate"][seed]),
+    )
+
+
+def claims(arrays: dict[str, np.ndarray], parameters: LinearStaircase) -> list[Claim]:
+    """Theory against measurement, the worst repetition of those inside the theory's domain."""
+    dim = parameters.dim
+    n = len(arrays["gamma"])
+    solutions = [solution(arrays, seed) for seed in range(n)]
+    learnable = (arrays["gamma"][:, :dim] > 0).sum(1)
+    inside = np.array(
+        [s.leakage <= LEAKAGE and k == dim for s, k in zip(solutions, learnable, strict=True)]
+    )
+    domain = f"{inside.sum()} of {n} draws inside the domain (leakage at most {LEAKAGE})"
+
+    def worst(values: list[float], pick=max) -> float:
+        chosen = [
+            value for value, keep in zip(values, inside, strict=True) if keep or not inside.any()
+        ]
+        return float(pick(chosen)) if not np.isnan(chosen).any() else float("nan")
+
+    step_errors, r_squared = [], []
+    for seed, closed in enumerate(solutions):
+        tau = closed.step_times.numpy()
+        with np.errstate(invalid="ignore"):
+            step_errors.append(np.abs(arrays["step_times"][seed] / tau - 1).max())
+        measured = arrays["eigenvalues"][seed]
+        predicted = closed.eigenvalues(torch.from_numpy(arrays["times"][seed])).numpy()
+        spread = ((measured - measured.mean(0)) ** 2).sum(0)
+        r_squared.append((1 - ((measured - predicted) ** 2).sum(0) / spread).min())
+    loss_errors = np.abs(arrays["final_loss"] - (dim - learnable))
+    foreseen = [s.alignment for s in solutions]
+    in_domain = {"inside": bool(inside.any()), "note": domain}
+    every = f"all {n} draws"
+
+    return [
+        Claim(
+            "step-times",
+            "Largest relative error of the sorted step times",
+            worst(step_errors),
+            0.0,
+            0.03,
+            f"{PAPER}, equation for τ_j after Proposition 4.1",
+            **in_domain,
+        ),
+        Claim(
+            "eigenvalue-curves",
+            "Smallest R² of an eigenvalue's curve against its logistic",
+            worst(r_squared, min),
+            1.0,
+            0.02,
+            f"{PAPER}, Proposition 4.1 and Figure 1 B",
+            **in_domain,
+        ),
+        Claim(
+            "final-loss",
+            "Largest distance of the final loss, taken on the image pairs, from max(0, d − n₊)",
+            float(loss_errors.max()),
+            0.0,
+            1e-3,
+            f"{PAPER}, section 4.2",
+            note=every,
+        ),
+        Claim(
+            "top-subspace",
+            "Smallest alignment of the weights with the top d eigenvectors of Γ",
+            worst(arrays["alignment"], min),
+            1.0,
+            0.01,
+            f"{PAPER}, Result 4.6",
+            **in_domain,
+        ),
+        Claim(
+            "misalignment",
+            "Largest distance of that alignment from its first correction for a finite start",
+            float(np.abs(arrays["alignment"] - foreseen).max()),
+            0.0,
+            0.01,
+            "ours, first order in the leaks",
+            inside=bool((learnable == dim).all() and max(s.leakage for s in solutions) < 100),
+            note=every,
+        ),
+        *_exponents(arrays),
+        *_known(arrays),
+    ]
+
+
+def exponents(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Fitted and predicted exponents of the error in α, ``(n_spectra,)`` each."""
+    scales, errors, spectra = arrays["scan_scales"], arrays["scan_errors"], arrays["scan_spectra"]
+    dim = int(arrays["scan_dim"])
+    fitted = np.polyfit(np.log(scales), np.log(errors).mean(1).T, 1)[0]
+    return fitted, 1 - (spectra[:, 1 : dim + 1] / spectra[:, :dim]).max(1)
+
+
+def _exponents(arrays: dict[str, np.ndarray]) -> list[Claim]:
+    return [
+        Claim(
+            f"exponent-{predicted:.1f}",
+            f"Error of the aligned approximation grows as α to the power (largest ratio γ_j+1/γ_j = {1 - predicted:.1f})",
+            float(fitted),
+            float(predicted),
+            0.03,
+            f"ours; {PAPER}, Result 4.6 claims that it vanishes",
+        )
+        for fitted, predicted in zip(*exponents(arrays), strict=True)
+    ]
+
+
+def _known(arrays: dict[str, np.ndarray]) -> list[Claim]:
+    names = ("extent", "amplitude")
+    errors = np.abs(arrays["known_measured"] / arrays["known_gamma"] - 1).max(1)
+    return [
+        Claim(
+            f"known-{name}",
+            f"Largest relative error of the two eigenvalues of Γ on the synthetic set “{name}”",
+            float(error),
+            0.0,
+            0.01,
+            "stepwise2025feature, synthetic data sets",
+        )
+        for name, error in zip(names, errors, strict=True)
+    ]

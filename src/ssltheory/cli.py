@@ -1,0 +1,403 @@
+"""The command line: ``ssltheory list | describe | run | keep | verify | book | data``."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ssltheory import chapters, claims, data, records
+from ssltheory.chapters import NOT_SETTINGS, SCALES, Chapter
+from ssltheory.claims import Claim
+from ssltheory.errors import InputError, RunError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Executable reproductions of self-supervised-learning theory.",
+)
+data_app = typer.Typer(
+    no_args_is_help=True, help="Data sets: what is there, fetch one, where it is kept."
+)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+COLORS = {"holds": "green", "fails": "bold red", "outside": "yellow", "broken": "bold red"}
+
+
+@app.command("list")
+def list_chapters(as_json: Json = False) -> None:
+    """The chapters: id, paper, figure, what is claimed."""
+    rows = [
+        {"id": c.id, "title": c.title, "paper": c.paper, "figure": c.figure, "claim": c.claim}
+        for c in chapters.all_chapters()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    table = _table("chapter", "title", "paper", "claim")
+    for row in rows:
+        table.add_row(row["id"], row["title"], f"{row['paper']}, {row['figure']}", row["claim"])
+    _console().print(table)
+
+
+@app.command()
+def describe(chapter: str, as_json: Json = False) -> None:
+    """One chapter: its parameters, claims, paper and expected times."""
+    found = chapters.find(chapter)
+    model = found.parameters
+    parameters = [
+        {
+            "name": name,
+            "type": chapters.describe_type(model, name),
+            "default": field.default,
+            "meaning": field.description,
+            "setting": name not in NOT_SETTINGS,
+        }
+        for name, field in model.model_fields.items()
+    ]
+    judged = _best_known_claims(found)
+    if as_json:
+        _print_json(
+            {
+                "id": found.id,
+                "title": found.title,
+                "paper": found.paper,
+                "figure": found.figure,
+                "claim": found.claim,
+                "seconds": found.seconds,
+                "parameters": parameters,
+                "claims": [claim.to_dict() for claim in judged],
+            }
+        )
+        return
+    console = _console()
+    console.print(
+        f"[bold]{found.id}[/]  {found.title}\n{found.claim}\n{found.paper}, {found.figure}\n",
+        highlight=False,
+    )
+    table = _table("parameter", "type and range", "default", "meaning")
+    for row in parameters:
+        table.add_row(row["name"], row["type"], str(row["default"]) or "(empty)", row["meaning"])
+    console.print(table)
+    if judged:
+        table = _table("claim", "theory asks", "source")
+        for claim in judged:
+            table.add_row(claim.statement, claims.expectation(claim), claim.source)
+        console.print(table)
+    times = ", ".join(f"{scale} {seconds:.0f} s" for scale, seconds in found.seconds.items())
+    console.print(f"expected time: {times}", highlight=False)
+
+
+@app.command()
+def run(
+    chapter: Annotated[
+        list[str] | None, typer.Argument(help="Id, number or slug; several may be given.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every chapter.")] = False,
+    scale: Annotated[str, typer.Option(help="tiny, quick, full or paper.")] = "quick",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Over the scale's own value."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
+    recompute: Annotated[bool, typer.Option(help="Also where a current record is there.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Parent of the runs' folders.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run chapters and print their claims. Verdicts do not change the exit code: `verify` is the gate."""
+    from ssltheory import runner
+
+    names = [c.id for c in chapters.all_chapters()] if every else chapter or []
+    if not names or (every and chapter):
+        raise InputError("name a chapter, or give --all: `ssltheory list` names them")
+    values = dict(_pair(text) for text in parameter or [])
+    planned = [runner.plan(name, scale, values, out) for name in names]
+    outcomes = runner.run(planned, jobs, recompute)
+    if as_json:
+        _print_json(
+            [
+                {
+                    "chapter": o.job.chapter.id,
+                    "folder": str(o.job.folder),
+                    "reused": o.reused,
+                    "error": str(o.error) if o.error else None,
+                    "claims": [claim.to_dict() for claim in o.record.judged_today()]
+                    if o.record
+                    else [],
+                }
+                for o in outcomes
+            ]
+        )
+    else:
+        for outcome in outcomes:
+            if outcome.record:
+                _print_claims(outcome.job.chapter.id, outcome.record.judged_today())
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    for error in errors:
+        print(f"ssltheory: {error}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(max(error.exit_code for error in errors))
+
+
+@app.command()
+def keep(
+    run_folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/full/01-linear-staircase."),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="What it is, e.g. full; default: its scale, with its data set."),
+    ] = None,
+) -> None:
+    """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it."""
+    record = records.load(run_folder)
+    base = _root()
+    scale, dataset = record.provenance["scale"], record.provenance["data"]["name"]
+    own = (
+        chapters.parse(record.chapter, chapters.preset(record.chapter, scale)).dataset
+        if scale in SCALES
+        else None
+    )
+    name = name or (scale if dataset == own else f"{scale}-{dataset}")
+    if not name.replace("-", "").replace(".", "").replace("_", "").isalnum() or name.startswith(
+        "."
+    ):
+        raise InputError(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
+    target = base / "book" / "records" / record.chapter.id / name
+    records.save(target, record)
+    size = sum(file.stat().st_size for file in target.iterdir())
+    if size > 1_000_000:
+        shutil.rmtree(target)
+        raise RunError(
+            f"the record takes {size / 1e6:.1f} MB; one that is kept has at most 1 MB: save fewer arrays"
+        )
+    print(f"kept {target.relative_to(base)} ({size / 1000:.0f} kB)")
+
+
+@app.command()
+def verify(
+    path: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Records or folders of them; default: kept ones and runs."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A stale record fails, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge the claims of records anew, with today's theory. Exit 1 if one fails or a record is broken."""
+    if path is None:
+        base = _root()
+        path = [
+            base / "book" / "records",
+            *(base / "runs" / scale for scale in ("quick", "full", "paper")),
+        ]
+        path = [p for p in path if p.is_dir()]
+    for p in path:
+        if not p.exists():
+            raise InputError(f"no {p}: give a record's folder, or a folder of them")
+    folders = [folder for p in path for folder in records.find_all(p if p.is_dir() else p.parent)]
+    results = [_verified(folder) for folder in folders]
+    if as_json:
+        _print_json(results)
+    else:
+        _print_verified(results)
+    if not results:
+        raise RunError(
+            f"no record found in {', '.join(map(str, path)) or 'book/records and runs'}: run a chapter first"
+        )
+    bad = any(r["error"] or (strict and r["stale"]) or "fails" in r["verdicts"] for r in results)
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def book(
+    jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
+    recompute: Annotated[bool, typer.Option(help="Also where a current record is there.")] = False,
+) -> None:
+    """Run what is needed at the quick scale and build the HTML in _build/html."""
+    from ssltheory import pages, runner
+
+    outcomes = runner.run(
+        [runner.plan(c.id, "quick", {}) for c in chapters.all_chapters()], jobs, recompute
+    )
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    for error in errors:
+        print(f"ssltheory: {error}", file=sys.stderr)
+    if errors:
+        raise RunError("the book was not built: a chapter failed")
+    pages.build(_root(), [outcome.record for outcome in outcomes])
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """The data sets that can be named here, and whether they are there."""
+    rows = []
+    for name in data.names():
+        try:
+            source = data.find(name)
+            shape = "various sizes" if source.shape is None else "×".join(map(str, source.shape))
+            rows.append(
+                {
+                    "name": name,
+                    "there": True,
+                    "images": len(source),
+                    "shape": shape,
+                    "sha256": source.sha256,
+                }
+            )
+        except InputError as error:
+            rows.append({"name": name, "there": False, "why": str(error)})
+    if as_json:
+        _print_json(rows)
+        return
+    table = _table("data set", "images", "channels×height×width", "sha256")
+    for row in rows:
+        if row["there"]:
+            table.add_row(row["name"], f"{row['images']:,}", row["shape"], row["sha256"][:16])
+        else:
+            table.add_row(row["name"], "no", row["why"], "")
+    _console().print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(name: str) -> None:
+    """Download cifar10, stl10 or imagenette through torchvision, checksums verified."""
+    source = data.fetch(name)
+    print(f"{name}: {len(source):,} images in {data.folder()}")
+
+
+@data_app.command("path")
+def data_path() -> None:
+    """The folder that holds the data sets; SSLTHEORY_DATA moves it."""
+    print(data.folder())
+
+
+def main() -> None:
+    """Entry point: every expected failure is one message and an exit code, 2 for bad input and 1 for a failed run."""
+    try:
+        app()
+    except (InputError, RunError) as error:
+        print(f"ssltheory: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "ssltheory: interrupted; what was finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _root() -> Path:
+    base = chapters.root()
+    if base is None:
+        raise InputError("this works on the book's repository: run it from inside a clone")
+    return base
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InputError(f"-p {text}: write it as name=value, e.g. -p seed=1")
+    return name.strip(), value
+
+
+def _best_known_claims(chapter: Chapter) -> list[Claim]:
+    base = chapters.root()
+    for place in ("book/records", "runs"):
+        for folder in records.find_all(base / place) if base else []:
+            try:
+                record = records.load(folder)
+                if record.chapter.id == chapter.id:
+                    return record.judged_today()
+            except InputError:
+                continue
+    return []
+
+
+def _verified(folder: Path) -> dict:
+    result = {"record": str(folder), "error": None, "stale": [], "verdicts": [], "claims": []}
+    try:
+        record = records.load(folder)
+        judged = record.judged_today()
+        result |= {
+            "chapter": record.chapter.id,
+            "stale": record.stale(),
+            "verdicts": [claim.verdict for claim in judged],
+            "claims": [claim.to_dict() for claim in judged],
+        }
+    except InputError as error:
+        result["error"] = str(error)
+    return result
+
+
+def _print_verified(results: list[dict]) -> None:
+    table = _table("record", "claim", "measured", "theory", "verdict")
+    for result in results:
+        record = result["record"]
+        if result["error"]:
+            table.add_row(record, result["error"], "", "", "[bold red]broken[/]")
+        for fields in result["claims"]:
+            claim = Claim(
+                **{
+                    k: (float(v) if k == "measured" else v)
+                    for k, v in fields.items()
+                    if k != "verdict"
+                }
+            )
+            table.add_row(
+                record,
+                claim.statement,
+                f"{claim.measured:.4g}",
+                claims.expectation(claim),
+                _colored(claim.verdict),
+            )
+            record = ""
+    console = _console()
+    console.print(table)
+    for result in results:
+        if result["stale"]:
+            console.print(
+                f"[yellow]stale[/] {result['record']}: changed since: {', '.join(result['stale'])}",
+                highlight=False,
+            )
+
+
+def _print_claims(title: str, judged: list[Claim]) -> None:
+    table = _table("claim", "measured", "theory", "verdict", title=title)
+    for claim in judged:
+        table.add_row(
+            claim.statement,
+            f"{claim.measured:.4g}",
+            claims.expectation(claim),
+            _colored(claim.verdict),
+        )
+    _console().print(table)
+
+
+def _colored(verdict: str) -> str:
+    return f"[{COLORS[verdict]}]{verdict}[/]"
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _print_json(value) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False))

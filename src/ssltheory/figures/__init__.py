@@ -1,0 +1,69 @@
+"""One plot function a figure: arrays in, Axes out, nothing computed that a claim depends on.
+
+Measurement is solid and coloured, theory dashed and dark, in every figure of the book. The colours are Okabe and
+Ito's, told apart by colour-blind readers; eigenmodes take a ramp, so that their order is seen.
+"""
+
+from importlib import import_module
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ssltheory.chapters import Chapter
+
+THEORY = "#1a1a1a"
+#: Methods keep their colour through the book.
+COLORS = {
+    "barlow_twins": "#0072B2",
+    "vicreg": "#009E73",
+    "simclr": "#D55E00",
+    "spectral_contrastive": "#CC79A7",
+    "byol": "#E69F00",
+    "simsiam": "#56B4E9",
+    "control": "#7f7f7f",
+}
+
+
+def style() -> None:
+    """Set the book's look for every figure drawn after it."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (7.2, 4.2),
+            "figure.dpi": 110,
+            "savefig.dpi": 160,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#e6e6e6",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "legend.framealpha": 0.9,
+            "legend.edgecolor": "none",
+            "lines.linewidth": 1.8,
+            "mathtext.fontset": "cm",
+        }
+    )
+
+
+def ramp(n: int) -> np.ndarray:
+    """n colours from dark to light, one an eigenmode, the first the darkest: ``(n, 4)``."""
+    return mpl.colormaps["viridis"](np.linspace(0.2, 0.92, n))
+
+
+def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
+    """The chapter's main figure from the arrays of a record."""
+    style()
+    return import_module(f"ssltheory.figures.{chapter.module}").main_figure(arrays)
+
+
+def single() -> Axes:
+    """The Axes of a new figure with one panel."""
+    style()
+    return plt.subplots()[1]

@@ -1,0 +1,514 @@
+"""The training loop: against loops written out by hand, and through interruption."""
+
+import copy
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from ssltheory import progress
+from ssltheory.encoders import (
+    initialise_,
+    linear,
+    measuring,
+    mlp,
+    projector,
+    resnet,
+    small_conv,
+    stack,
+)
+from ssltheory.errors import InputError, RunError
+from ssltheory.train import LARS, augmented, learning_rates, log_steps, pairs, train
+
+torch.set_num_threads(2)
+X = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
+
+
+def spectral(z_a, z_b, weight=1.0):
+    """The spectral contrastive loss, one value a leading index: small, smooth, bounded below."""
+    n, d = z_a.shape[-2:]
+    c = (z_a.mT @ z_b + z_b.mT @ z_a) / (2 * n)
+    return (c - weight * torch.eye(d, dtype=c.dtype)).square().sum((-2, -1))
+
+
+def noisy(x, generator, sigma=0.2):
+    """Two views: the image with noise of its own."""
+    return tuple(x + sigma * torch.randn(x.shape, generator=generator) for _ in range(2))
+
+
+def fixed_pairs(n=64):
+    return [v.flatten(1) for v in noisy(X[:n], torch.Generator().manual_seed(1))]
+
+
+def by_hand(model, a, b, steps, lr, momentum=0.0):
+    """Gradient descent in the plainest words: losses at steps 0 to ``steps``."""
+    losses, velocity = [], [torch.zeros_like(p) for p in model.parameters()]
+    for _ in range(steps + 1):
+        value = spectral(model(a), model(b))
+        losses.append(value.item())
+        gradients = torch.autograd.grad(value, list(model.parameters()))
+        with torch.no_grad():
+            for p, v, g in zip(model.parameters(), velocity, gradients, strict=True):
+                v.mul_(momentum).add_(g)
+                p -= lr * v
+    return torch.tensor(losses)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_full_batch_descent_equals_a_loop_by_hand(momentum):
+    a, b = fixed_pairs()
+    lr = 0.02 * (1 - momentum)
+    model = initialise_(mlp((64, 16, 4)), seed=2, scale=0.5)
+    expected = by_hand(copy.deepcopy(model), a, b, 100, lr, momentum)
+    result = train(model, pairs(a, b), spectral, steps=100, lr=lr, momentum=momentum)
+    torch.testing.assert_close(result.curve, expected, rtol=1e-5, atol=1e-6)
+    assert expected[-1] < 0.5 * expected[0]
+    assert result.steps.tolist() == log_steps(100)
+    torch.testing.assert_close(result.losses, result.curve[result.steps])
+    torch.testing.assert_close(result.times, lr * result.steps.double() / (1 - momentum))
+
+
+def test_float64_stays_float64():
+    a, b = (v.double() for v in fixed_pairs())
+    model = linear(64, 4).double()
+    expected = by_hand(copy.deepcopy(model), a, b, 10, 0.01)
+    curve = train(model, pairs(a, b), spectral, steps=10, lr=0.01).curve
+    assert curve.dtype == torch.float64
+    torch.testing.assert_close(curve, expected.double(), rtol=1e-6, atol=0)
+
+
+def test_schedules():
+    assert learning_rates(4, 0.3).tolist() == pytest.approx([0.3] * 4)
+    warm = learning_rates(6, 1.0, "constant", warmup=4)
+    assert warm.tolist() == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+    cosine = learning_rates(10, 2.0, "cosine", warmup=2)
+    assert cosine[:3].tolist() == pytest.approx([1.0, 2.0, 2.0])
+    assert cosine[6].item() == pytest.approx(1.0)  # half way
+    assert cosine[9].item() == pytest.approx(1 + math.cos(math.pi * 7 / 8))
+    assert learning_rates(3, 1.0, "cosine", warmup=3).tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_the_scheduled_rate_is_the_one_applied():
+    a, b = fixed_pairs()
+    settings = {"steps": 6, "lr": 0.02, "schedule": "cosine", "warmup": 2}
+    model = linear(64, 4)
+    hand = copy.deepcopy(model)
+    result = train(model, pairs(a, b), spectral, record_steps=range(7), **settings)
+    rates = learning_rates(6, 0.02, "cosine", 2)
+    for rate in rates.tolist():
+        spectral(hand(a), hand(b)).backward()
+        with torch.no_grad():
+            hand.weight -= rate * hand.weight.grad
+        hand.weight.grad = None
+    torch.testing.assert_close(model.weight, hand.weight, rtol=1e-5, atol=1e-7)
+    assert result.times.tolist() == pytest.approx([0, *rates.cumsum(0).tolist()])
+
+
+def test_log_steps():
+    steps = log_steps(1000, 50)
+    assert steps[0] == 0
+    assert steps[-1] == 1000
+    assert steps == sorted(set(steps))
+    assert 35 < len(steps) <= 50
+    assert log_steps(1) == [0, 1]
+
+
+def test_lars_equals_the_formula():
+    torch.manual_seed(0)
+    weight, bias, still = torch.randn(5, 3), torch.randn(3), torch.zeros(2, 2)
+    ours = [nn.Parameter(p.clone()) for p in (weight, bias, still)]
+    lars = LARS(ours, lr=0.3, momentum=0.8, weight_decay=0.1, eta=0.02)
+    v_weight, v_bias, v_still = torch.zeros(5, 3), torch.zeros(3), torch.zeros(2, 2)
+    for _ in range(4):
+        gradients = [torch.randn_like(p) for p in ours]
+        for p, g in zip(ours, gradients, strict=True):
+            p.grad = g.clone()
+        lars.step()
+        g = gradients[0] + 0.1 * weight
+        v_weight = 0.8 * v_weight + 0.02 * weight.norm() / g.norm() * g
+        v_bias = 0.8 * v_bias + gradients[1]  # no ratio, no decay
+        ratio = 0.02 * still.norm() / (gradients[2] + 0.1 * still).norm() if still.any() else 1.0
+        v_still = 0.8 * v_still + ratio * (gradients[2] + 0.1 * still)
+        weight, bias, still = weight - 0.3 * v_weight, bias - 0.3 * v_bias, still - 0.3 * v_still
+        for p, expected in zip(ours, (weight, bias, still), strict=True):
+            torch.testing.assert_close(p.detach(), expected)
+
+
+@pytest.mark.parametrize(
+    ("build", "lr"), [(lambda: mlp((64, 16, 4)), 0.02), (lambda: small_conv(1, (4, 8)), 0.2)]
+)
+def test_stacked_seeds_equal_separate_runs(build, lr):
+    settings = {"steps": 25, "lr": lr, "momentum": 0.5, "weight_decay": 1e-3, "seed": 5}
+    views = augmented(X, noisy, batch_size=32)
+
+    members = [initialise_(build(), seed) for seed in range(3)]
+    together = train(stack(members), views, spectral, **settings)
+    separate = [train(member, views, spectral, **settings) for member in members]
+    assert together.losses.shape == (len(together.steps), 3)
+    expected = torch.stack([r.curve for r in separate], -1)
+    torch.testing.assert_close(together.curve, expected, rtol=1e-4, atol=1e-5)
+    assert not together.curve[:, 0].allclose(together.curve[:, 1], rtol=1e-2)
+
+
+class Counted:
+    """A generator-driven augmentation and a record that can stop the run."""
+
+    def __init__(self, stop=None):
+        self.stop = stop
+
+    def __call__(self, step, model):
+        if step == self.stop:
+            raise KeyboardInterrupt
+
+
+def run(path, stop=None, **changes):
+    """Minibatches, momentum, noise, BatchNorm, records: all that a checkpoint must hold."""
+    settings = {"steps": 24, "lr": 0.05, "momentum": 0.9, "schedule": "cosine", "seed": 3}
+    settings |= {"x": X, "loss": spectral, "init": 0} | changes
+    x, loss, init = (settings.pop(key) for key in ("x", "loss", "init"))
+    model = initialise_(mlp((64, 16, 8), batch_norm=True), init)
+    result = train(
+        model,
+        augmented(x, noisy, batch_size=64),
+        loss,
+        record=lambda step, m, loss: {"w": m[1].weight, "step": step, "loss": loss.item()},
+        after_step=Counted(stop),
+        checkpoint=path,
+        checkpoint_every=0.0,
+        **settings,
+    )
+    return model, result
+
+
+def same(ours, theirs):
+    (model, result), (other, expected) = ours, theirs
+    torch.testing.assert_close(result.curve, expected.curve, rtol=1e-6, atol=1e-6)
+    assert len(result.records) == len(expected.records) == len(expected.steps)
+    for r, e in zip(result.records, expected.records, strict=True):
+        torch.testing.assert_close(r, e, rtol=1e-6, atol=1e-6)
+    for key, value in other.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=1e-6, atol=1e-6)
+
+
+POINTS = torch.randperm(22, generator=torch.Generator().manual_seed(0))[:5] + 2
+
+
+@pytest.mark.parametrize("stop", POINTS.tolist())
+def test_an_interrupted_run_ends_in_the_same_curve(tmp_path, stop):
+    whole = run(None)
+    for at in (stop, min(stop + 2, 24)):  # twice
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run.pt", at)
+    same(run(tmp_path / "run.pt"), whole)
+
+
+@pytest.mark.parametrize("lost", ["generator", "optimizer"])
+def test_what_a_checkpoint_holds_matters(tmp_path, lost):
+    """The fault planted: a checkpoint without the generator or the momentum gives another curve."""
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run.pt", 12)
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    if lost == "generator":
+        state["generator"] = torch.Generator().manual_seed(3).get_state()
+    else:
+        state["optimizer"]["state"] = {}
+    torch.save(state, tmp_path / "run.pt")
+    with pytest.raises(AssertionError):
+        same(run(tmp_path / "run.pt"), run(None))
+
+
+def test_a_finished_run_is_returned_without_training(tmp_path):
+    whole = run(tmp_path / "run.pt")
+    again = run(tmp_path / "run.pt", stop=1)  # would stop if a step were taken
+    same(again, whole)
+    assert again[1].seconds <= whole[1].seconds
+    assert not list(tmp_path.glob("*.part"))
+
+
+CHILD = """
+import os, signal, sys
+import torch
+sys.path.insert(0, {tests!r})
+import test_train
+
+writes = 0
+real = torch.save
+
+def cut(state, file):
+    global writes
+    writes += 1
+    if writes == 13:
+        file.write(b"half a checkpoint")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(state, file)
+
+torch.save = cut
+test_train.run({path!r})
+"""
+
+
+def test_kill_9_while_writing_leaves_the_checkpoint_before_it(tmp_path):
+    path = tmp_path / "run.pt"
+    code = textwrap.dedent(CHILD).format(tests=os.path.dirname(__file__), path=str(path))
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert torch.load(path, weights_only=True)["step"] == 12
+    assert (tmp_path / "run.pt.part").read_bytes() == b"half a checkpoint"
+    same(run(path), run(None))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "another file"])
+def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, damage):
+    path = tmp_path / "run.pt"
+    run(path, steps=2)
+    whole = path.read_bytes()
+    broken = {"truncated": whole[: len(whole) // 2], "garbage": b"no archive" * 50, "empty": b""}
+    if damage in broken:
+        path.write_bytes(broken[damage])
+    else:
+        torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match=r"run\.pt cannot be read.*delete it to start again"):
+        run(path, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"lr": 0.06}, "lr = 0.05, this run has 0.06"),
+        ({"seed": 4}, "seed = 3, this run has 4"),
+        ({"momentum": 0.8}, "momentum"),
+        ({"loss": partial(spectral, weight=1.1)}, "loss = spectral"),
+        ({"loss": lambda a, b: 1.1 * spectral(a, b)}, "loss"),
+        ({"init": 1}, "other initial parameters or other data"),
+        ({"x": X.flip(0)}, "other initial parameters or other data"),
+    ],
+)
+def test_another_runs_checkpoint_is_refused(tmp_path, change, named):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run.pt", 5)
+    with pytest.raises(InputError, match=named):
+        run(tmp_path / "run.pt", **change)
+
+
+def test_another_weight_in_a_closure_is_refused(tmp_path):
+    def loss(weight):
+        return lambda a, b: spectral(a, b, weight)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run.pt", 5, loss=loss(1.0))
+    with pytest.raises(InputError, match="another loss"):
+        run(tmp_path / "run.pt", loss=loss(1.01))
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_failed_run(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        run(tmp_path / "file" / "run.pt")
+
+
+def test_divergence_stops_with_step_rate_and_remedy(tmp_path):
+    a, b = fixed_pairs()
+    with pytest.raises(RunError) as error:
+        train(
+            initialise_(linear(64, 4), scale=3.0),
+            pairs(a, b),
+            spectral,
+            steps=3000,
+            lr=1.0,
+            checkpoint=tmp_path / "run.pt",
+        )
+    message = str(error.value)
+    assert "learning rate 1)" in message
+    assert "lower the learning rate" in message
+    step = int(message.split("at step ")[1].split()[0])
+    losses = by_hand(initialise_(linear(64, 4), scale=3.0), a, b, step, 1.0)
+    assert losses[:step].isfinite().all()
+    assert not losses[step].isfinite()
+    assert not (tmp_path / "run.pt").exists()
+
+
+def test_divergence_of_one_seed_names_it_and_step_0_names_the_data():
+    a, b = fixed_pairs()
+    members = [initialise_(linear(64, 4), scale=s) for s in (0.1, 1e5, 0.1)]
+    with pytest.raises(RunError, match=r"of seeds \[1\] became"):
+        train(stack(members), pairs(a, b), spectral, steps=50, lr=1e-3)
+    with pytest.raises(RunError, match=r"NaN at step 0.*before any update"):
+        train(linear(64, 4), pairs(a * torch.nan, b), spectral, steps=50, lr=1e-3)
+
+
+def test_records_are_copies_at_their_steps():
+    a, b = fixed_pairs()
+
+    def record(step, model, loss):
+        with measuring(model):
+            return step, model.weight, {"loss": loss, "mean": model(a).mean(0).numpy()}
+
+    result = train(
+        linear(64, 4),
+        pairs(a, b),
+        spectral,
+        steps=9,
+        lr=0.01,
+        record=record,
+        record_steps=[9, 0, 4],
+    )
+    assert [r[0] for r in result.records] == result.steps.tolist() == [0, 4, 9]
+    assert not result.records[0][1].allclose(result.records[1][1])
+    torch.testing.assert_close(result.records[0][1], linear(64, 4).weight.detach())
+    for (_, w, measured), loss in zip(result.records, result.losses, strict=True):
+        torch.testing.assert_close(measured["loss"], loss)
+        torch.testing.assert_close(spectral(a @ w.T, b @ w.T), loss)
+        torch.testing.assert_close(measured["mean"], (a @ w.T).mean(0))
+    with pytest.raises(InputError, match="record returned a object"):
+        train(linear(64, 4), pairs(a, b), spectral, steps=1, lr=1, record=lambda *_: object())
+
+
+def test_each_view_has_its_own_forward_pass():
+    model = small_conv(1, (4,))
+    train(model, augmented(X, noisy, 16), spectral, steps=3, lr=0.01)
+    assert model[1].num_batches_tracked.item() == 2 * (3 + 1)
+    assert model.training
+
+
+def test_batches_are_drawn_without_replacement_and_pairs_stay_pairs():
+    a = torch.arange(10.0)[:, None]
+    views, generator = pairs(a, -a, 6), torch.Generator().manual_seed(0)
+    first, second = views(generator), views(generator)
+    for z_a, z_b in (first, second):
+        assert z_a.equal(-z_b)
+        assert len(z_a.unique()) == 6
+    assert not first[0].equal(second[0])
+    assert pairs(a, -a)(generator)[0] is a
+    with pytest.raises(InputError, match=r"batch_size must be in \[1, 10\]"):
+        augmented(a, noisy, 11)
+    with pytest.raises(InputError, match="one shape"):
+        pairs(a, a[1:])
+
+
+def test_bfloat16_is_for_the_forward_pass_alone():
+    seen = []
+
+    def loss(z_a, z_b):
+        seen.append(z_a.dtype)
+        return spectral(z_a, z_b)
+
+    model = small_conv(1, (8, 8))
+    half = train(model, augmented(X, noisy, 64), loss, steps=5, lr=0.01, amp=True)
+    full = train(small_conv(1, (8, 8)), augmented(X, noisy, 64), loss, steps=5, lr=0.01, amp=False)
+    assert set(seen) == {torch.float32}
+    assert model[0].weight.dtype == torch.float32
+    assert not half.curve.equal(full.curve)
+    torch.testing.assert_close(half.curve, full.curve, rtol=0.05, atol=0.05)
+
+
+class Averaged(nn.Module):
+    """A predictor on an online net, and a target that follows it: what BYOL needs of the loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.online, self.predictor = mlp((64, 16, 8)), linear(8, 8)
+        self.target = copy.deepcopy(self.online).requires_grad_(False)
+
+    def forward(self, x):
+        return self.predictor(self.online(x)), self.target(x)
+
+    def follow(self, step, model):
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.target.parameters()), list(self.online.parameters()), 0.1
+            )
+
+
+def cosine(a, b):
+    similarity = torch.cosine_similarity
+    return -(similarity(a[0], b[1]) + similarity(b[0], a[1])).mean()
+
+
+def test_a_target_network_fits_and_resumes(tmp_path):
+    def go(stop=None, path=tmp_path / "run.pt"):
+        model = Averaged()
+
+        def follow(step, trained):
+            model.follow(step, trained)
+            if step == stop:
+                raise KeyboardInterrupt
+
+        views = augmented(X, noisy, 32)
+        settings = {"steps": 20, "lr": 0.05, "momentum": 0.9, "checkpoint_every": 0.0}
+        return model, train(model, views, cosine, after_step=follow, checkpoint=path, **settings)
+
+    whole = go(path=None)
+    with pytest.raises(KeyboardInterrupt):
+        go(stop=11)
+    model, result = go()
+    torch.testing.assert_close(result.curve, whole[1].curve, rtol=1e-6, atol=1e-6)
+    moved = [p - q for p, q in zip(model.target.parameters(), Averaged().target.parameters())]  # noqa: B905
+    assert all(m.any() for m in moved)
+
+
+@pytest.mark.parametrize(
+    ("depth", "stem", "size", "optimizer"),
+    [(18, "imagenet", 96, "sgd"), (50, "imagenet", 64, "lars"), (18, "cifar", 32, "sgd")],
+)
+def test_resnets_train_a_few_steps(depth, stem, size, optimizer):
+    encoder = resnet(depth, stem)
+    model = nn.Sequential(encoder, projector((encoder.out_features, 32, 8)))
+    x = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    before = encoder.conv1.weight.clone()
+    views = augmented(x, partial(noisy, sigma=0.05), 2)
+    settings = {"steps": 2, "lr": 1e-3, "optimizer": optimizer, "channels_last": True}
+    result = train(model, views, spectral, **settings)
+    assert result.curve.isfinite().all()
+    assert not encoder.conv1.weight.equal(before)
+    assert encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_progress_counts_steps(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLTHEORY_PROGRESS", str(tmp_path / "progress"))
+    a, b = fixed_pairs()
+    train(linear(64, 4), pairs(a, b), spectral, steps=12, lr=0.01, description="descent")
+    report = progress.last(tmp_path / "progress")
+    assert report == {"description": "descent", "unit": "steps", "done": 12, "total": 12}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"steps": 0}, "steps must be a whole number"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0"),
+        ({"optimizer": "adam"}, "'sgd' or 'lars', got 'adam'"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"schedule": "linear"}, "schedule must be one of"),
+        ({"warmup": 6}, r"warmup must be in \[0, 5\]"),
+        ({"record_steps": [0, 6]}, r"record_steps must be in \[0, 5\], got 0 to 6"),
+        ({"checkpoint_every": -1}, "checkpoint_every"),
+    ],
+)
+def test_bad_settings_are_named_before_any_compute(change, named):
+    def never(generator):
+        raise AssertionError("drew views")
+
+    with pytest.raises(InputError, match=named):
+        train(linear(4, 2), never, spectral, **({"steps": 5, "lr": 0.1} | change))
+
+
+def test_losses_of_the_wrong_shape_are_named():
+    a, b = fixed_pairs()
+    with pytest.raises(InputError, match="must be a scalar"):
+        train(linear(64, 4), pairs(a, b), lambda a, b: a * b, steps=5, lr=0.1)
+    with pytest.raises(InputError, match="with SGD"):
+        train(stack([linear(64, 4)]), pairs(a, b), spectral, steps=5, lr=0.1, optimizer="lars")
+    with pytest.raises(InputError, match="requires a gradient"):
+        train(linear(64, 4).requires_grad_(False), pairs(a, b), spectral, steps=5, lr=0.1)
