@@ -112,6 +112,30 @@ def test_the_scheduled_rate_is_the_one_applied():
     assert result.times.tolist() == pytest.approx([0, *rates.cumsum(0).tolist()])
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"momentum": 0.5}, {"schedule": "cosine", "warmup": 100}],
+    ids=["constant", "momentum", "cosine"],
+)
+def test_times_are_those_of_gradient_flow(settings):
+    """One mode γ of the linear theory: p = C grows as 1 / (1 + (1 / p_0 − 1) e^{−8γt})."""
+    gamma, p_0 = 2.0, 0.01
+    x = torch.tensor([[gamma**0.5]], dtype=torch.float64)
+    model = linear(1, 1).double()
+    nn.init.constant_(model.weight, (p_0 / gamma) ** 0.5)
+    lr = 5e-4 * (1 - settings.get("momentum", 0.0))
+
+    def c(step, model, loss):
+        return gamma * model.weight.item() ** 2
+
+    result = train(model, pairs(x, x), spectral, steps=1500, lr=lr, record=c, **settings)
+    p = 1 / (1 + (1 / p_0 - 1) * torch.exp(-8 * gamma * result.times))
+    assert p[-1] > 0.7
+    torch.testing.assert_close(torch.tensor(result.records).double(), p, rtol=0, atol=0.02)
+    late = 1 / (1 + (1 / p_0 - 1) * torch.exp(-8 * gamma * 1.1 * result.times))
+    assert (p - late).abs().max() > 0.05  # a clock 10 % off would show
+
+
 def test_log_steps():
     steps = log_steps(1000, 50)
     assert steps[0] == 0
@@ -477,7 +501,7 @@ def test_progress_counts_steps(tmp_path, monkeypatch):
     a, b = fixed_pairs()
     train(linear(64, 4), pairs(a, b), spectral, steps=12, lr=0.01, description="descent")
     report = progress.last(tmp_path / "progress")
-    assert report == {"description": "descent", "unit": "steps", "done": 12, "total": 12}
+    assert report | {"description": "descent", "unit": "steps", "done": 12, "total": 12} == report
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class TwoViews:
         if x.device.type != "cpu" or not len(x):
             return self._views(x, generator)
         # On a CPU, pieces that stay in its cache take half the time of the whole batch.
-        at_once = max(8, 2**18 // (x.shape[1] * max(self.size**2, x.shape[2] * x.shape[3])))
+        at_once = max(8, 2**17 // (x.shape[1] * max(self.size**2, x.shape[2] * x.shape[3])))
         a, b = zip(*(self._views(piece, generator) for piece in x.split(at_once)), strict=True)
         return torch.cat(a), torch.cat(b)
 

@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,7 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KEPT_BYTES = 1_000_000  # a kept record is in git
 COLORS = {"holds": "green", "fails": "bold red", "outside": "yellow", "broken": "bold red"}
 
 
@@ -118,8 +119,8 @@ def run(
     if not names or (every and chapter):
         raise InputError("name a chapter, or give --all: `ssltheory list` names them")
     values = dict(_pair(text) for text in parameter or [])
-    planned = [runner.plan(name, scale, values, out) for name in names]
-    outcomes = runner.run(planned, jobs, recompute)
+    planned = {job.folder: job for job in (runner.plan(n, scale, values, out) for n in names)}
+    outcomes = runner.run(planned.values(), jobs, recompute)
     if as_json:
         _print_json(
             [
@@ -172,13 +173,15 @@ def keep(
     ):
         raise InputError(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
     target = base / "book" / "records" / record.chapter.id / name
-    records.save(target, record)
-    size = sum(file.stat().st_size for file in target.iterdir())
-    if size > 1_000_000:
-        shutil.rmtree(target)
+    with tempfile.TemporaryDirectory() as draft:
+        records.save(Path(draft), record)
+        size = sum(file.stat().st_size for file in Path(draft).iterdir())
+    if size > KEPT_BYTES:
         raise RunError(
-            f"the record takes {size / 1e6:.1f} MB; one that is kept has at most 1 MB: save fewer arrays"
+            f"the record takes {size / 1e6:.1f} MB; one that is kept has at most "
+            f"{KEPT_BYTES / 1e6:.0f} MB: save fewer arrays"
         )
+    records.save(target, record)
     print(f"kept {target.relative_to(base)} ({size / 1000:.0f} kB)")
 
 
@@ -205,7 +208,7 @@ def verify(
     folders = [folder for p in path for folder in records.find_all(p if p.is_dir() else p.parent)]
     results = [_verified(folder) for folder in folders]
     if as_json:
-        _print_json(results)
+        _print_json([r | {"claims": [claim.to_dict() for claim in r["claims"]]} for r in results])
     else:
         _print_verified(results)
     if not results:
@@ -291,7 +294,8 @@ def main() -> None:
             "ssltheory: interrupted; what was finished is kept, the same command goes on from there",
             file=sys.stderr,
         )
-        sys.exit(130)
+        sys.stderr.flush()
+        os._exit(130)  # without waiting for what was running
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -333,7 +337,7 @@ def _verified(folder: Path) -> dict:
             "chapter": record.chapter.id,
             "stale": record.stale(),
             "verdicts": [claim.verdict for claim in judged],
-            "claims": [claim.to_dict() for claim in judged],
+            "claims": judged,
         }
     except InputError as error:
         result["error"] = str(error)
@@ -346,14 +350,7 @@ def _print_verified(results: list[dict]) -> None:
         record = result["record"]
         if result["error"]:
             table.add_row(record, result["error"], "", "", "[bold red]broken[/]")
-        for fields in result["claims"]:
-            claim = Claim(
-                **{
-                    k: (float(v) if k == "measured" else v)
-                    for k, v in fields.items()
-                    if k != "verdict"
-                }
-            )
+        for claim in result["claims"]:
             table.add_row(
                 record,
                 claim.statement,

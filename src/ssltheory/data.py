@@ -8,10 +8,12 @@ in the data folder: an image folder, a tar of one, or an ``.npz``. No data set i
 import difflib
 import hashlib
 import io
+import lzma
 import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -19,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import platformdirs
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ssltheory.errors import InputError, RunError
@@ -32,6 +34,13 @@ TORCHVISION = {
     "stl10": "stl10_binary",
     "imagenette": "imagenette2-160",
 }
+IMAGENETTE_IMAGES = 13_394  # torchvision verifies the archive, not what was unpacked
+ARCHIVE = re.compile(r"\.(tar|tar\.\w+|tgz)$")
+#: What reading a damaged file raises, whichever way it is packed.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, NotImplementedError),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, tarfile.TarError),
+)
 CIFAR_TRAIN = 50_000  # an ``index`` at or above this is a test image, in CIFAR's order
 TEST_SHARE = 0.2  # of a data set that comes without a split
 
@@ -96,11 +105,13 @@ class Source:
             splits[order[: round(TEST_SHARE * len(self))]] = "test"
         if split == "all":
             return np.arange(len(self))
-        chosen = np.flatnonzero(np.isin(splits, split.split("+")))
-        if len(chosen) == 0:
-            known = ", ".join([*sorted(set(splits.tolist())), "all"])
-            raise InputError(f"{self.name} has no split {split!r}: choose one of {known}")
-        return chosen
+        known = sorted(set(splits.tolist()) - {""})  # "": an image beside the folders of the splits
+        for part in split.split("+"):
+            if part not in known:
+                raise InputError(
+                    f"{self.name} has no split {part!r}: choose one of {', '.join([*known, 'all'])}"
+                )
+        return np.flatnonzero(np.isin(splits, split.split("+")))
 
 
 def load(
@@ -125,6 +136,8 @@ def load(
     Raises:
         InputError: for a data set that is unknown, missing or damaged, a split that it lacks, or too large an n.
     """
+    if resolution is not None and resolution < 1:
+        raise InputError(f"resolution={resolution}: give a side of at least one pixel")
     source = find(name_or_path)
     index = source.indices(split, seed)
     if n is not None:
@@ -165,9 +178,9 @@ def find(name_or_path: str | os.PathLike) -> Source:
         return _image_folder(path)
     if path.suffix == ".npz":
         return _npz(path)
-    if tarfile.is_tarfile(path):
+    if ARCHIVE.search(path.name) or tarfile.is_tarfile(path):
         return _tars(_stem(path), [path])
-    raise InputError(f"{path.name} is neither an .npz, a tar nor a folder of images")
+    raise InputError(f"{path.name} is neither an .npz, a tar nor a folder of images: give one")
 
 
 def folder() -> Path:
@@ -178,7 +191,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The names that ``load`` understands here and now: built in, and found in the data folder."""
-    found = {_stem(path) for path in _candidates()}
+    found = {_whole(path) for path in _candidates()}
     return ["digits", *TORCHVISION, *sorted(found - set(TORCHVISION))]
 
 
@@ -259,6 +272,11 @@ def _torchvision(name: str) -> Source:
     sha256 = hashlib.sha256()
     if name == "imagenette":
         files = [(Path(file), label) for _, part in parts for file, label in part._samples]
+        if len(files) != IMAGENETTE_IMAGES:
+            raise InputError(
+                f"imagenette is incomplete ({len(files):,} of {IMAGENETTE_IMAGES:,} images): "
+                f"remove {folder() / TORCHVISION[name]} and run `ssltheory data fetch imagenette`"
+            )
         labels = np.array([label for _, label in files], dtype=np.int64)
         read = lambda index: [_decode(files[i][0].read_bytes(), files[i][0].name) for i in index]  # noqa: E731
         shape = None
@@ -278,21 +296,19 @@ def _torchvision(name: str) -> Source:
 
 
 def _in_folder(name: str) -> Source:
-    """A bare name: ``NAME/``, ``NAME.npz``, ``NAME.tar…`` or several ``NAME-….tar…`` in the data folder."""
-    base = folder()
-    if (base / name).is_dir():
-        return _image_folder(base / name)
-    if (base / f"{name}.npz").is_file():
-        return _npz(base / f"{name}.npz")
+    """A bare name: ``NAME`` itself, ``NAME.npz``, ``NAME.tar…`` or several ``NAME-….tar…`` in the data folder."""
+    for path in (folder() / name, folder() / f"{name}.npz"):
+        if path.exists():
+            return find(path)
     tars = [
         path
         for path in _candidates()
-        if path.is_file() and _stem(path) == name and ".tar" in path.name
+        if ARCHIVE.search(path.name) and name in (_stem(path), _whole(path))
     ]
     if tars:
         return _tars(name, tars)
     near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise InputError(
         f"unknown data set {name!r}{hint} Known here: {', '.join(names())}; or give the path of a folder of "
         f"images, a tar of one, or an .npz, or put it into SSLTHEORY_DATA"
@@ -300,32 +316,36 @@ def _in_folder(name: str) -> Source:
 
 
 def _candidates() -> list[Path]:
-    wanted = re.compile(r"\.(npz|tar|tar\.\w+|tgz)$")
+    """What in the data folder may be a data set of the reader's: folders, tars, ``.npz``; not torchvision's own."""
     base = folder()
     listing = sorted(base.iterdir()) if base.is_dir() else []
-    own = set(TORCHVISION.values())
-    return [p for p in listing if (p.is_dir() and p.name not in own) or wanted.search(p.name)]
+    own = {*TORCHVISION.values(), "cifar-10-python"}
+    return [
+        path
+        for path in listing
+        if (path.is_dir() or path.suffix == ".npz" or ARCHIVE.search(path.name))
+        and _stem(path) not in own
+        and not path.name.startswith(".")
+    ]
 
 
 def _stem(path: Path) -> str:
-    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg``: the name without suffixes and split parts."""
-    stem = re.sub(r"\.(npz|tar|tar\.\w+|tgz)$", "", path.name)
-    return re.sub(rf"-({'|'.join(SPLITS)})(-\w)?$", "", stem)
+    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg-train``; a folder's name as it is."""
+    return path.name if path.is_dir() else ARCHIVE.sub("", path.name).removesuffix(".npz")
+
+
+def _whole(path: Path) -> str:
+    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg``: what a tar is a part of; else its own name."""
+    part = rf"-({'|'.join(SPLITS)})(-\w)?$"
+    return re.sub(part, "", _stem(path)) if ARCHIVE.search(path.name) else _stem(path)
 
 
 def _npz(path: Path) -> Source:
-    blob = path.read_bytes()
     try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as file:
+        blob = path.read_bytes()
+        with np.lib.npyio.NpzFile(io.BytesIO(blob), allow_pickle=False) as file:
             parts = {key: file[key] for key in file.files}
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        ValueError,
-        EOFError,
-        OSError,
-        KeyError,
-    ) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path.name} is damaged or not an .npz ({error}): make or copy it again"
         ) from error
@@ -346,7 +366,7 @@ def _npz(path: Path) -> Source:
         )
     splits = None
     if "split" in parts:
-        splits = np.array([SPLITS.get(str(s), str(s)) for s in parts["split"].ravel()])
+        splits = np.array([SPLITS.get(s, s) for s in parts["split"].ravel().astype(str)])
     elif "index" in parts:
         splits = np.where(parts["index"].ravel() < CIFAR_TRAIN, "train", "test")
     labels = parts.get("y", np.full(len(x), -1)).ravel()
@@ -366,25 +386,30 @@ def _image_folder(path: Path) -> Source:
     files = sorted(
         file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES
     )
-    blobs = [file.read_bytes() for file in files]
+    try:
+        blobs = [file.read_bytes() for file in files]
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be read ({error.strerror}): repair or remove it"
+        ) from error
     members = [file.relative_to(path).as_posix() for file in files]
     digest = hashlib.sha256()
     for member, blob in zip(members, blobs, strict=True):
         digest.update(member.encode() + hashlib.sha256(blob).digest())
-    return _images(path.resolve().name, digest.hexdigest(), members, blobs)
+    return _images(Path(os.path.abspath(path)).name, digest.hexdigest(), members, blobs)
 
 
 def _tars(name: str, paths: list[Path]) -> Source:
     members, blobs, hashes = [], [], []
     for path in paths:
-        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
         try:
+            hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
             with tarfile.open(path) as tar:
                 for member in tar:
                     if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
                         members.append(member.name)
                         blobs.append(tar.extractfile(member).read())
-        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        except DAMAGE as error:
             raise InputError(f"{path.name} is damaged ({error}): copy it again") from error
     order = sorted(range(len(members)), key=members.__getitem__)
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -406,7 +431,7 @@ def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> S
         try:
             with Image.open(io.BytesIO(blob)) as image:
                 sizes.add((image.height, image.width))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{member} in {name} is not an image that can be read: repair or remove it"
             ) from error

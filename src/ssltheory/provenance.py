@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import platform
+import re
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -47,7 +48,7 @@ def code_hashes(notebook: Path) -> dict[str, str]:
         for cell in cells
         if not {"parameters", "injected-parameters"} & set(cell.get("metadata", {}).get("tags", []))
     ]
-    tree = ast.parse("\n".join(sources))
+    tree = _notebook_tree("\n".join(sources))
     hashes = {"notebook": _hash(meaning(tree))}
     for module in sorted(_reachable(tree)):
         hashes[module] = _module_hash(_file(module))
@@ -56,16 +57,12 @@ def code_hashes(notebook: Path) -> dict[str, str]:
 
 def meaning(tree: ast.AST) -> str:
     """A syntax tree as text, the same for code that does the same: no docstrings, positions or empty fields."""
-    if isinstance(tree, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        first = tree.body[0] if tree.body else None
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            tree.body = tree.body[1:]
+    if isinstance(tree, ast.Constant):
+        return repr(tree.value)
     fields = []
     for name, value in ast.iter_fields(tree):
+        if name == "body" and _has_docstring(tree):
+            value = value[1:]
         if isinstance(value, ast.AST):
             fields.append(f"{name}={meaning(value)}")
         elif isinstance(value, list) and value:
@@ -74,6 +71,11 @@ def meaning(tree: ast.AST) -> str:
         elif value not in (None, [], ""):
             fields.append(f"{name}={value!r}")
     return f"{type(tree).__name__}({','.join(fields)})"
+
+
+def _has_docstring(tree: ast.AST) -> bool:
+    kinds = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return isinstance(tree, kinds) and ast.get_docstring(tree, clean=False) is not None
 
 
 def changes(then: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -85,6 +87,7 @@ def commit(folder: Path) -> dict[str, object]:
     """The git commit that ``folder`` is at, and whether sources or notebooks differ from it; without a checkout,
     the version of the package and ``dirty`` None."""
     try:
+        _git(folder, "ls-files", "--error-unmatch", ".")  # tracked, not merely inside some checkout
         revision = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--", "src", "notebooks")
         return {"commit": revision, "dirty": bool(changed)}
@@ -158,6 +161,15 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _notebook_tree(source: str) -> ast.Module:
+    """The code of a notebook; a line that only IPython understands (``%time``, ``!pip``) stands as its text."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        plain = re.sub(r"(?m)^([ \t]*)([%!].*)$", lambda m: m[1] + repr(m[2]), source)
+        return ast.parse(plain)
 
 
 @cache

@@ -59,7 +59,7 @@ class Record:
         """
         try:
             return claims.evaluate(self.chapter.id, self.arrays, self.parameters)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise InputError(
                 f"this record lacks what today's claims need ({error!r}): make it again"
             ) from error
@@ -70,7 +70,8 @@ class Record:
         if base is None:
             return []
         notebook = base / "notebooks" / f"{self.chapter.id}.ipynb"
-        return provenance.changes(self.provenance["code"], provenance.code_hashes(notebook))
+        now = provenance.code_hashes(notebook) if notebook.is_file() else {}
+        return provenance.changes(self.provenance["code"], now)
 
 
 class Run:
@@ -140,7 +141,8 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
     Args:
         chapter: its id.
         namespace: the notebook's ``globals()``: every plain value in it is taken for a parameter, so that a
-            misspelt one is found.
+            misspelt one is found. Where a chapter has begun before, in a live notebook that is run
+            again, the names of its results are there, too: then only the parameters are taken.
 
     Returns:
         The run: ``.parameters``, ``.device``, ``.seeds``, ``.save(...)``.
@@ -148,14 +150,16 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
     Raises:
         InputError: for an unknown name, a wrong type or range, or data that is missing, damaged or does not fit.
     """
+    found = chapters.find(chapter)
+    again = any(isinstance(value, Run) for value in namespace.values())
     given = {
         name: value
         for name, value in namespace.items()
         if not name.startswith("_")
         and isinstance(value, bool | int | float | str | list | dict | None)
         and name not in ("In", "Out")
+        and (name in found.parameters.model_fields or not again)
     }
-    found = chapters.find(chapter)
     parameters = chapters.parse(found, given)
     source = data.find(parameters.dataset)
     parameters.check(source)
@@ -180,9 +184,7 @@ def save(folder: Path, record: Record) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "record.npz", blob)
-        _write(
-            folder / "record.json", (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
-        )
+        _write(folder / "record.json", _encoded(content))
     except OSError as error:
         raise RunError(
             f"the record could not be written to {folder} ({error.strerror}): make room or give another `out`"
@@ -201,15 +203,17 @@ def load(path: str | os.PathLike) -> Record:
     folder = Path(path)
     folder = folder.parent if folder.name == "record.json" else folder
     try:
-        content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        text = (folder / "record.json").read_bytes()
+        content = json.loads(text)
         blob = (folder / "record.npz").read_bytes()
     except FileNotFoundError as error:
         raise InputError(
             f"no record in {folder} ({Path(error.filename).name} is not there): run the chapter"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"the record in {folder} is broken ({error}): make it again") from error
-    if not isinstance(content, dict) or content.get("sha256") != _content_hash(content):
+    whole = isinstance(content, dict) and content.get("sha256") == _content_hash(content)
+    if not whole or text != _encoded(content):
         raise InputError(
             f"the record in {folder} is broken (record.json was changed): make it again"
         )
@@ -257,7 +261,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     if isinstance(value, list):
         value = np.stack([_array(name, item) for item in value])
     array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-    if array.dtype.kind == "f" and np.isnan(array).any():
+    if array.dtype.kind in "fc" and np.isnan(array).any():
         raise RunError(f"{name} holds a NaN: the training diverged; take a smaller learning rate")
     return array
 
@@ -272,6 +276,11 @@ def _write(path: Path, blob: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _encoded(content: dict) -> bytes:
+    """The one way in which a record's JSON is written: any other spelling of it was changed."""
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _content_hash(content: dict) -> str:

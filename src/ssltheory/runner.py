@@ -122,9 +122,9 @@ def plan(name: str, scale: str, values: dict[str, Any], out: Path | None = None)
     source = data.find(parameters.dataset)
     parameters.check(source)
     provenance.device(parameters.device)
-    folder = (
-        out / chapter.id if out and not parameters.out else chapters.run_folder(chapter, parameters)
-    )
+    folder = chapters.run_folder(chapter, parameters)
+    if out and not parameters.out:
+        folder = out / folder.name
     return Job(chapter, scale, parameters, records.writable(folder.absolute()), source)
 
 
@@ -162,16 +162,20 @@ def run(jobs: Iterable[Job], workers: int = 1, recompute: bool = False) -> list[
     os.environ["SSLTHEORY_WATCHED"] = "1"
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    with ThreadPoolExecutor(max_workers=workers) as pool, _Display() as display:
-        waiting: list[Future | Outcome] = []
-        for job in jobs:
-            record = None if recompute else current(job)
-            if record is not None:
-                display.say(f"{job.chapter.id}: current record reused ({job.folder})")
-                waiting.append(Outcome(job, record, reused=True))
-            else:
-                waiting.append(pool.submit(_run_one, job, display))
-        return [item if isinstance(item, Outcome) else item.result() for item in waiting]
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        with _Display() as display:
+            waiting: list[Future | Outcome] = []
+            for job in jobs:
+                record = None if recompute else current(job)
+                if record is not None:
+                    display.say(f"{job.chapter.id}: current record reused ({job.folder})")
+                    waiting.append(Outcome(job, record, reused=True))
+                else:
+                    waiting.append(pool.submit(_run_one, job, display))
+            return [item if isinstance(item, Outcome) else item.result() for item in waiting]
+    finally:  # nothing is left to wait for, unless by Ctrl-C; kernels end with this process
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _run_one(job: Job, display: "_Display") -> Outcome:
@@ -200,11 +204,9 @@ def _execute(job: Job) -> None:
         ) from error
 
     partial, failed = job.folder / "notebook.part.ipynb", job.folder / "failure.ipynb"
-    for leftover in (failed, job.folder / "failure.txt", job.folder / "progress.jsonl"):
-        leftover.unlink(missing_ok=True)
+    for leftover in ("notebook.ipynb", failed.name, "failure.txt", "progress.jsonl"):
+        (job.folder / leftover).unlink(missing_ok=True)
     values = job.parameters.model_dump() | {"out": str(job.folder)}
-    if Path(values["dataset"]).exists():
-        values["dataset"] = str(Path(values["dataset"]).absolute())
     transport = (
         {}
         if sys.platform == "win32"
@@ -228,14 +230,14 @@ def _execute(job: Job) -> None:
         cause = f"{error.ename}: {error.evalue}"
         raise _failure(job, cause, error.source, "\n".join(error.traceback)) from error
     except DeadKernelError as error:
+        os.replace(partial, failed)
         cause = (
             "the kernel died, most often for want of memory: take fewer images or a smaller scale"
         )
         raise _failure(job, cause, "(unknown: the kernel left no word)", str(error)) from error
-    except OSError as error:
-        raise _failure(
-            job, f"{error.strerror}: {error.filename}", "(papermill)", str(error)
-        ) from error
+    except Exception as error:  # a full disk, a kernel that does not start
+        cause = f"{type(error).__name__}: {error}"
+        raise _failure(job, cause, "(none: papermill itself stopped)", cause) from error
     finally:
         (job.folder / "progress.jsonl").unlink(missing_ok=True)
     os.replace(partial, job.folder / "notebook.ipynb")

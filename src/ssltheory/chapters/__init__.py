@@ -103,7 +103,7 @@ def find(name: str) -> Chapter:
         if name in (chapter.id, number, number.lstrip("0"), slug, f"{chapter.id}.ipynb"):
             return chapter
     near = difflib.get_close_matches(name, [c.id for c in chapters], n=1, cutoff=0.3)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else "."
     raise InputError(f"no chapter {name!r}{hint} `ssltheory list` names them all")
 
 
@@ -117,7 +117,7 @@ def parse(chapter: Chapter, values: dict[str, Any]) -> Parameters:
     for name in values:
         if name not in model.model_fields:
             near = difflib.get_close_matches(name, model.model_fields, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"{chapter.id} has no parameter {name!r}{hint} It takes {', '.join(model.model_fields)} "
                 f"(`ssltheory describe {chapter.id}`)"
@@ -167,7 +167,7 @@ def preset(chapter: Chapter, scale: str) -> dict[str, Any]:
     """
     if scale not in SCALES:
         near = difflib.get_close_matches(scale, SCALES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise InputError(f"no scale {scale!r}{hint} It is one of {', '.join(SCALES)}")
     if scale == "quick":
         return {}
@@ -179,7 +179,13 @@ def preset(chapter: Chapter, scale: str) -> dict[str, Any]:
         raise InputError(
             f"{chapter.id} has no preset for the scale {scale!r}: {path.name} is not in presets/{scale}"
         )
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML that can be read ({error}): mend it") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold one `name: value` a line: mend it")
+    return values
 
 
 def scale_of(chapter: Chapter, parameters: Parameters) -> str:

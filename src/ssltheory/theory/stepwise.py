@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ssltheory import spectra
-from ssltheory.errors import InputError
+from ssltheory.errors import InputError, RunError
 from ssltheory.progress import track
 
 
@@ -132,8 +132,8 @@ def linear_barlow_twins(
         A solution: ``.step_times``, ``.eigenvalues(t)``, ``.loss(t)``, ``.weights(t)``.
 
     Raises:
-        InputError: if gamma is not square and symmetric, d is out of range, not exactly one of ``w0`` and
-            ``init_scale`` is given, or lr is past the limit of stability.
+        InputError: if gamma is not square, finite and symmetric, d is out of range, not exactly one of ``w0``
+            and ``init_scale`` is given, or lr is past the limit of stability.
 
     Source: simon2023stepwise, Proposition 4.1 (aligned start) and Result 4.6 (small generic start).
     """
@@ -142,6 +142,8 @@ def linear_barlow_twins(
         raise InputError(
             "give either w0 (a start matrix) or init_scale (an aligned start), one of them"
         )
+    if init_scale is not None and not 0 < init_scale < float("inf"):
+        raise InputError(f"init_scale={init_scale:g} must be a finite number > 0")
     lam, vectors = (z.flip(-1) for z in torch.linalg.eigh(gamma))
     top, v = lam[:dim], vectors[:, :dim]
     if lr is None:
@@ -227,13 +229,14 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
         gamma: ``(m, m)`` symmetric.
         w0: ``(d, m)`` start.
         lr: learning rate; stable below 1 / 4γ_1.
-        times: ``(T,)`` the times t = lr × step at which weights and eigenvalues are kept.
+        times: ``(T,)`` the times t = lr × step at which weights and eigenvalues are kept, in any order.
 
     Returns:
         A run: ``.times``, ``.step_times``, ``.eigenvalues(t)``, ``.loss(t)``, ``.weights(t)``.
 
     Raises:
-        InputError: for shapes that do not fit, negative or unordered times, or lr past the limit of stability.
+        InputError: for shapes that do not fit, negative times, or lr past the limit of stability.
+        RunError: if the weights overflow, as from a start far above Γ^−1/2.
     """
     gamma = _checked_gamma(gamma, len(w0))
     w0 = _checked_start(w0, len(w0), len(gamma))
@@ -248,6 +251,8 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
     fine = log_and_linear(1.0, max(last, 1), 800).numpy()
     steps = np.union1d(keep, np.rint(fine).astype(np.int64).clip(max=last))
     moments, rotated = _descend((w0 @ v).cpu().numpy(), lam.cpu().numpy(), lr, steps, keep)
+    if not np.isfinite(moments).all():
+        raise RunError(f"gradient descent diverged at lr={lr:g}: take a smaller lr or a smaller start")
 
     moments = torch.from_numpy(moments).to(gamma.device)
     grid = torch.from_numpy(steps * lr).to(gamma.device)
@@ -316,7 +321,7 @@ def sample_extent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, T
     Returns:
         x_a, x_b ``(n, 10)`` and the known eigenvalues ``(2,)``.
 
-    Source: the data set "extent" of stepwise2025feature.
+    Source: the data set "extent" of anonymous-stepwise.
     """
     signs = _signs(n, generator)
     shared = torch.cat([signs[:, :1].expand(n, 9), signs[:, 1:]], dim=1)
@@ -332,7 +337,7 @@ def sample_amplitude(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
     Returns:
         x_a, x_b ``(n, 96)`` and the known eigenvalues ``(2,)``.
 
-    Source: the data set "amplitude" of stepwise2025feature.
+    Source: the data set "amplitude" of anonymous-stepwise.
     """
     phase = 2 * torch.pi * torch.arange(96, dtype=torch.float64) / 96
     waves = torch.stack([torch.sin(32 * phase), 0.5 * torch.sin(8 * phase)])
@@ -359,7 +364,8 @@ def _descend(y, lam, lr, steps, keep):
     moments, weights = np.empty((len(steps), d, d)), np.empty((len(keep), *y.shape))
     scaled, c, update = np.empty_like(y), np.empty((d, d)), np.empty_like(y)
     done = stored = 0
-    with track(int(steps[-1]), "gradient descent", unit="steps") as bar:
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the caller looks for an overflow
+    with quiet, track(int(steps[-1]), "gradient descent", unit="steps") as bar:
         for k, target in enumerate(steps):
             for _ in range(target - done):
                 np.multiply(y, lam, out=scaled)
@@ -381,6 +387,8 @@ def _checked_gamma(gamma: Tensor, dim: int) -> Tensor:
     gamma = torch.as_tensor(gamma).to(torch.float64)
     if gamma.ndim != 2 or gamma.shape[0] != gamma.shape[1]:
         raise InputError(f"gamma must be a square (m, m) matrix, got {tuple(gamma.shape)}")
+    if not gamma.isfinite().all():
+        raise InputError("gamma holds a NaN or an infinity: look at the data that it was built from")
     if not torch.allclose(gamma, gamma.mT, rtol=0, atol=1e-9 * float(gamma.abs().max())):
         raise InputError("gamma must be symmetric: build it with cross_moment, which symmetrises")
     if not 1 <= dim <= len(gamma):
@@ -392,6 +400,8 @@ def _checked_start(w0: Tensor, dim: int, m: int) -> Tensor:
     w0 = torch.as_tensor(w0).to(torch.float64)
     if w0.shape != (dim, m):
         raise InputError(f"w0 must be (dim, m) = ({dim}, {m}), got {tuple(w0.shape)}")
+    if not w0.isfinite().all():
+        raise InputError("w0 holds a NaN or an infinity: draw it anew")
     return w0
 
 

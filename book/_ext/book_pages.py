@@ -1,0 +1,69 @@
+"""Sphinx extension of the book: no script from elsewhere, and links that lead to the source notebooks.
+
+The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
+generated copy to the notebook itself. Where the repository lies is asked of the environment
+(``SSLTHEORY_REPOSITORY``, or a workflow's own variables) and of git; without an answer the links are left out.
+"""
+
+import os
+import re
+import subprocess
+
+
+def repository_url() -> str:
+    """``https://host/owner/name`` of the repository, or an empty string."""
+    url = os.environ.get("SSLTHEORY_REPOSITORY", "")
+    if not url and os.environ.get("GITHUB_REPOSITORY"):
+        url = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
+    if not url:
+        asked = subprocess.run(
+            ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+        )
+        url = re.sub(r"^git@([^:]+):", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
+    return url if url.startswith("https://") else ""
+
+
+def set_repository(app, config):
+    """Turn the theme's source and launch buttons on where there is a repository to lead to."""
+    url = repository_url()
+    if url:
+        config.html_theme_options |= {
+            "repository_url": url,
+            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+            "path_to_docs": "",
+            "use_repository_button": True,
+            "use_source_button": True,
+            "use_issues_button": True,
+            "launch_buttons": {
+                "notebook_interface": "jupyterlab",
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+            },
+        }
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    """sphinx-thebe loads a script from elsewhere and declares a variable twice; the book does not use it."""
+    files = context.get("script_files", [])
+    context["script_files"] = [
+        file for file in files if "thebe" not in str(getattr(file, "filename", file) or file)
+    ]
+    body = context.get("body")
+    if body:
+        context["body"] = re.sub(r"<script[^>]*thebe[^>]*>.*?</script>", "", body, flags=re.DOTALL)
+
+
+def lead_to_notebooks(app, pagename, templatename, context, doctree):
+    """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
+    for button in context.get("header_buttons", []):
+        for entry in button.get("buttons", [button]):
+            if "url" in entry:
+                entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
+
+
+def setup(app):
+    """Connect late, after the theme has filled the page's context."""
+    app.connect("config-inited", set_repository, priority=100)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", lead_to_notebooks, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
