@@ -29,6 +29,9 @@ def set_repository(app, config):
     if url:
         config.html_theme_options |= {
             "repository_url": url,
+            "repository_provider": next(
+                (host for host in ("gitlab", "bitbucket") if host in url), "github"
+            ),
             "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
             "path_to_docs": "",
             "use_repository_button": True,
@@ -57,7 +60,7 @@ def lead_to_notebooks(app, pagename, templatename, context, doctree):
     """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
     for button in context.get("header_buttons", []):
         for entry in button.get("buttons", [button]):
-            if "url" in entry:
+            if entry.get("url", "").startswith("https://"):
                 entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
 
 

@@ -410,7 +410,7 @@ def _tars(name: str, paths: list[Path]) -> Source:
                         members.append(member.name)
                         blobs.append(tar.extractfile(member).read())
         except DAMAGE as error:
-            raise InputError(f"{path.name} is damaged ({error}): copy it again") from error
+            raise InputError(f"{path.name} is damaged or no tar: copy it again") from error
     order = sorted(range(len(members)), key=members.__getitem__)
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return _images(name, sha256, [members[i] for i in order], [blobs[i] for i in order])

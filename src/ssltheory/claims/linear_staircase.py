@@ -92,7 +92,9 @@ def claims(arrays: dict[str, np.ndarray], parameters: LinearStaircase) -> list[C
             1.0,
             0.01,
             f"{PAPER}, Result 4.6",
-            **domain(aligned, f"leakage at most {LEAKAGE}, foreseen alignment at least {ALIGNMENT}"),
+            **domain(
+                aligned, f"leakage at most {LEAKAGE}, foreseen alignment at least {ALIGNMENT}"
+            ),
         ),
         Claim(
             "misalignment",

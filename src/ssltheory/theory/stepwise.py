@@ -252,7 +252,9 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
     steps = np.union1d(keep, np.rint(fine).astype(np.int64).clip(max=last))
     moments, rotated = _descend((w0 @ v).cpu().numpy(), lam.cpu().numpy(), lr, steps, keep)
     if not np.isfinite(moments).all():
-        raise RunError(f"gradient descent diverged at lr={lr:g}: take a smaller lr or a smaller start")
+        raise RunError(
+            f"gradient descent diverged at lr={lr:g}: take a smaller lr or a smaller start"
+        )
 
     moments = torch.from_numpy(moments).to(gamma.device)
     grid = torch.from_numpy(steps * lr).to(gamma.device)
@@ -388,7 +390,9 @@ def _checked_gamma(gamma: Tensor, dim: int) -> Tensor:
     if gamma.ndim != 2 or gamma.shape[0] != gamma.shape[1]:
         raise InputError(f"gamma must be a square (m, m) matrix, got {tuple(gamma.shape)}")
     if not gamma.isfinite().all():
-        raise InputError("gamma holds a NaN or an infinity: look at the data that it was built from")
+        raise InputError(
+            "gamma holds a NaN or an infinity: look at the data that it was built from"
+        )
     if not torch.allclose(gamma, gamma.mT, rtol=0, atol=1e-9 * float(gamma.abs().max())):
         raise InputError("gamma must be symmetric: build it with cross_moment, which symmetrises")
     if not 1 <= dim <= len(gamma):

@@ -1,0 +1,272 @@
+"""Chapter 01: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssltheory import chapters, claims, records, spectra
+from ssltheory.chapters import NOT_SETTINGS, SCALES
+from ssltheory.claims import linear_staircase
+from ssltheory.errors import InputError
+from ssltheory.theory import stepwise
+from ssltheory.theory.stepwise import LinearSolution
+
+CHAPTER = chapters.find("01-linear-staircase")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+MODES = ("step-times", "eigenvalue-curves", "top-subspace")
+
+
+def is_parameters(cell):
+    return "parameters" in cell["metadata"].get("tags", [])
+
+
+def run_cells(out, **parameters):
+    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
+    namespace = {}
+    for cell in CODE:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
+        if is_parameters(cell):
+            namespace.update(parameters, out=str(out))
+    return namespace["record"]
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, 2))
+    yield
+    torch.set_num_threads(threads)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run_cells(folder, n_seeds=2)
+
+
+# What the chapter claims
+
+
+def test_every_claim_holds(record):
+    assert set(verdicts(record.claims).values()) == {"holds"}, record.claims
+    assert {*MODES, "final-loss", "misalignment", "known-extent"} <= set(verdicts(record.claims))
+
+
+def test_claims_of_the_written_record_are_judged_alike(record, folder):
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_measured_loss_comes_down_in_steps(record):
+    loss, solution = record.arrays["loss"][0], linear_staircase.solution(record.arrays, 0)
+    assert loss[0] == pytest.approx(10, abs=1e-3)
+    assert loss[-1] < 1e-3
+    assert (np.diff(loss) < 1e-9).all()
+    tau = solution.step_times.numpy()
+    for k in np.flatnonzero(tau[1:] > 2 * tau[:-1]):
+        middle = loss[np.abs(record.arrays["times"][0] - np.sqrt(tau[k] * tau[k + 1])).argmin()]
+        assert middle == pytest.approx(9 - k, abs=0.15)
+
+
+# Outside the theory's domain
+
+
+def test_a_large_start_is_outside_and_its_loss_still_judged(tmp_path):
+    found = verdicts(run_cells(tmp_path, init_scale=1e-2, n_seeds=1).claims)
+    assert {found[name] for name in MODES} == {"outside"}
+    assert found["final-loss"] in ("holds", "fails")
+
+
+def test_more_dimensions_than_positive_modes_leave_one_unit_of_loss_each(tmp_path):
+    record = run_cells(tmp_path, crop=3, dim=9, n_seeds=1)
+    found = verdicts(record.claims)
+    missing = 9 - (record.arrays["gamma"][0] > 0).sum()
+    assert missing >= 2
+    assert record.arrays["final_loss"][0] == pytest.approx(missing, abs=1e-3)
+    assert {found[name] for name in MODES} == {"outside"}
+    assert found["final-loss"] == "holds"
+
+
+# Planted faults: in the theory, judged on the measurement above
+
+
+def judged_with(record, monkeypatch, owner, name, fault):
+    monkeypatch.setattr(owner, name, fault)
+    return verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+
+
+def test_four_for_eight_in_the_step_time_is_red(record, monkeypatch):
+    right = LinearSolution.step_times.fget
+    wrong = property(lambda solution: 2 * right(solution))
+    found = judged_with(record, monkeypatch, LinearSolution, "step_times", wrong)
+    assert found["step-times"] == "fails"
+
+
+def test_four_for_eight_in_the_curves_is_red(record, monkeypatch):
+    right = LinearSolution.singular_values
+
+    def wrong(solution, t):
+        return right(solution, torch.as_tensor(t) / 2)
+
+    found = judged_with(record, monkeypatch, LinearSolution, "singular_values", wrong)
+    assert found["eigenvalue-curves"] == "fails"
+
+
+def test_flow_rate_for_the_discrete_rate_is_red(record, monkeypatch):
+    right = stepwise.linear_barlow_twins
+
+    def wrong(*arguments, lr, **rest):
+        return right(*arguments, **rest)
+
+    found = judged_with(record, monkeypatch, linear_staircase, "linear_barlow_twins", wrong)
+    assert found["step-times"] == "fails"
+
+
+def column_norms(start):
+    return torch.linalg.qr(start).Q, start.norm(dim=0)
+
+
+def singular_values(start):
+    return torch.linalg.svd(start)[:2]
+
+
+def test_column_norms_for_qr_are_red(record, monkeypatch):
+    found = judged_with(record, monkeypatch, stepwise, "_aligned_start", column_norms)
+    assert found["step-times"] == found["eigenvalue-curves"] == "fails"
+
+
+def test_singular_values_for_qr_are_red(record, monkeypatch):
+    found = judged_with(record, monkeypatch, stepwise, "_aligned_start", singular_values)
+    assert found["step-times"] == found["eigenvalue-curves"] == "fails"
+
+
+@pytest.mark.parametrize("fault", [column_norms, singular_values])
+def test_without_qr_the_error_does_not_vanish_with_the_start(fault, tmp_path, monkeypatch):
+    monkeypatch.setattr(stepwise, "_aligned_start", fault)
+    found = verdicts(run_cells(tmp_path, n_seeds=2, crop=3, dim=2).claims)
+    assert {found[name] for name in found if name.startswith("exponent")} == {"fails"}
+
+
+# Planted faults: in what theory and descent both take, so that only the image pairs can tell
+
+
+def raw_moment(x_a, x_b):
+    return x_a.to(torch.float64).mT @ x_b.to(torch.float64) / len(x_a)
+
+
+def second_moment(x_a, x_b):
+    return (raw_moment(x_a, x_a) + raw_moment(x_b, x_b)) / 2
+
+
+def lower_triangle(x_a, x_b):
+    """What a symmetric eigensolver sees of a cross-moment that was not symmetrised."""
+    lower = raw_moment(x_a, x_b).tril()
+    return lower + lower.tril(-1).mT
+
+
+def twice_too_large(x_a, x_b):
+    raw = raw_moment(x_a, x_b)
+    return raw + raw.mT
+
+
+@pytest.mark.parametrize("fault", [second_moment, lower_triangle, twice_too_large])
+def test_a_wrong_gamma_is_red_although_theory_and_descent_agree_on_it(fault, tmp_path, monkeypatch):
+    monkeypatch.setattr(stepwise, "cross_moment", fault)
+    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    assert found["final-loss"] == "fails"
+
+
+def test_a_gamma_that_is_not_symmetrised_is_refused():
+    x_a, x_b = torch.randn(2, 20, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match="must be symmetric"):
+        stepwise.linear_barlow_twins(raw_moment(x_a, x_b), 2, init_scale=1e-3)
+
+
+def descent_in_pixels(dtype):
+    """Gradient descent as one would write it down, without the rotation into Γ's eigenbasis."""
+
+    def descend(gamma, w0, lr, times):
+        last = round(float(times[-1]) / lr)
+        grid = stepwise.log_and_linear(1, last, 1200).round().to(int).unique()
+        w, g, eye = (z.to(dtype).numpy() for z in (w0, gamma, torch.eye(len(w0))))
+        kept, rate = [], g.dtype.type(4 * lr)
+        for gap in np.diff(grid, prepend=0):
+            for _ in range(gap):
+                w_gamma = w @ g
+                w = w - rate * ((w_gamma @ w.T - eye) @ w_gamma)
+            kept.append(w)
+        weights = torch.from_numpy(np.stack(kept)).to(torch.float64)
+        moments, at = weights @ gamma @ weights.mT, grid * lr
+        tau = spectra.step_times(at, spectra.eigenvalues(moments)).sort().values
+        near = (times[:, None] - at).abs().argmin(1)
+        return stepwise.LinearRun(at[near], tau, moments[near], weights[near])
+
+    return descend
+
+
+@pytest.mark.parametrize(("dtype", "verdict"), [(torch.float32, "fails"), (torch.float64, "holds")])
+def test_single_precision_is_red_because_rounding_reseeds_modes(
+    dtype, verdict, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
+    found = verdicts(run_cells(tmp_path, n_seeds=1, crop=4, dim=6).claims)
+    assert found["step-times"] == found["eigenvalue-curves"] == verdict
+
+
+# The notebook and its parameters
+
+
+def test_parameters_cell_is_the_chapters_model():
+    cells = [cell for cell in CELLS if is_parameters(cell)]
+    assert len(cells) == 1
+    namespace = {}
+    exec("".join(cells[0]["source"]), namespace)
+    types = namespace.pop("__annotations__")
+    fields = CHAPTER.parameters.model_fields
+    assert types.keys() == fields.keys()
+    for name, field in fields.items():
+        assert namespace[name] == field.default
+        assert type(namespace[name]) is types[name]
+        assert field.annotation is types[name] or types[name] is str  # a choice among words
+    assert namespace.keys() - {"__builtins__"} == fields.keys()
+
+
+def test_cells_are_few_short_and_without_output():
+    assert len(CODE) <= 11
+    for cell in CODE:
+        assert len(cell["source"]) <= 20
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_preset_is_the_scale_it_is_named_after(scale):
+    values = chapters.preset(CHAPTER, scale)
+    parameters = chapters.parse(CHAPTER, values)
+    assert chapters.scale_of(CHAPTER, parameters) == scale
+    assert {name: getattr(parameters, name) for name in values} == values
+    if scale != "quick":
+        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
+        assert settings <= values.keys(), "a preset says all of its settings"
+
+
+def test_a_changed_setting_is_of_no_scale_and_other_data_of_the_same():
+    custom = chapters.parse(CHAPTER, {"dim": 3})
+    assert chapters.scale_of(CHAPTER, custom) == "custom"
+    assert chapters.scale_of(CHAPTER, chapters.parse(CHAPTER, {"seed": 7})) == "quick"

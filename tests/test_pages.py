@@ -1,0 +1,190 @@
+"""The built pages, in a real browser: nothing missing, nothing from elsewhere, legible on a phone."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+
+from ssltheory import chapters
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build" / "html"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The book, built at quick scale (current runs are reused), served on loopback."""
+    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, check=True)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(SITE))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; without one these tests are skipped, or fail where SSLTHEORY_REQUIRE_BROWSER is set."""
+    if CHROMIUM is None:
+        message = "no chromium on the PATH: install it to test the pages"
+        if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    playwright = pytest.importorskip("playwright.sync_api")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page that notes every console error, failed or foreign request in ``page.faults``."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.faults = []
+    page.on("console", lambda m: m.type == "error" and page.faults.append(f"console: {m.text}"))
+    page.on("pageerror", lambda error: page.faults.append(f"script: {error}"))
+    page.on("requestfailed", lambda r: page.faults.append(f"failed: {r.url}"))
+    page.on("response", lambda r: r.status >= 400 and page.faults.append(f"{r.status}: {r.url}"))
+    page.on("request", lambda r: _foreign(r.url, site) and page.faults.append(f"foreign: {r.url}"))
+    yield page
+    context.close()
+
+
+def _foreign(url: str, site: str) -> bool:
+    return not url.startswith((site, "data:", "blob:"))
+
+
+def _pages() -> list[str]:
+    found = ["book/index.html", "book/running.html", "book/notation.html", "book/scoreboard.html"]
+    found += ["book/references.html", "search.html", "genindex.html"]
+    return found + [f"book/chapters/{chapter.id}.html" for chapter in chapters.all_chapters()]
+
+
+@pytest.mark.parametrize("path", _pages())
+def test_page_loads_whole(page, site, path):
+    page.goto(site + path, wait_until="networkidle")
+    assert not page.faults, "\n".join(page.faults)
+    images = page.eval_on_selector_all(
+        "main img",
+        "images => images.map(i => [i.src, i.alt.trim(), i.complete && i.naturalWidth > 0])",
+    )
+    for src, alt, drawn in images:
+        assert drawn, f"{src} is not drawn"
+        assert alt, f"{src} has no alt text"
+        assert "/" not in alt, f"{src} has a path for an alt text: {alt}"
+
+
+@pytest.mark.parametrize("path", _pages())
+def test_no_sideways_scroll_on_a_phone(page, site, path):
+    page.set_viewport_size(PHONE)
+    page.goto(site + path, wait_until="networkidle")
+    width = page.evaluate(
+        "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+    )
+    assert width <= PHONE["width"]
+
+
+def test_every_internal_link_leads_somewhere(site):
+    broken = []
+    for file in (f for f in SITE.rglob("*.html") if "_static" not in f.parts):
+        base = site + file.relative_to(SITE).as_posix()
+        for href in re.findall(r'(?:href|src)="([^"]+)"', file.read_text(encoding="utf-8")):
+            url = urlsplit(urljoin(base, href.replace("&amp;", "&")))
+            if f"{url.scheme}://{url.netloc}/" != site:
+                continue
+            target = SITE / unquote(url.path).lstrip("/")
+            target = target / "index.html" if target.is_dir() else target
+            if not target.is_file():
+                broken.append(f"{file.name} -> {href}")
+            elif url.fragment and target.suffix == ".html":
+                text = target.read_text(encoding="utf-8")
+                if not re.search(rf'(?:id|name)="{re.escape(unquote(url.fragment))}"', text):
+                    broken.append(f"{file.name} -> {href}: no such anchor")
+    assert broken == []
+
+
+@pytest.mark.parametrize("chapter", [c.id for c in chapters.all_chapters()])
+def test_chapter_shows_its_figures_with_their_origin(page, site, chapter):
+    page.goto(f"{site}book/chapters/{chapter}.html", wait_until="networkidle")
+    figures = page.locator("main figure")
+    strips = page.locator("main .provenance")
+    assert figures.count() >= 2
+    assert strips.count() == figures.count()
+    for text in strips.all_inner_texts():
+        assert f"ssltheory run {chapter}" in text
+        assert "commit" in text or "no git checkout" in text
+    assert page.locator("main mjx-container").count() > 10, "formulas are not typeset"
+    assert "parameters" not in page.locator("main").inner_text().split("Change it")[0][-200:]
+
+
+def test_search_finds_the_staircase(page, site):
+    page.goto(f"{site}search.html?q=staircase", wait_until="networkidle")
+    page.wait_for_selector("#search-results li a")
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    assert any("01-linear-staircase" in href for href in found)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_light_and_dark(browser, site, theme):
+    context = browser.new_context(color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{site}book/chapters/01-linear-staircase.html", wait_until="networkidle")
+    red, green, blue = map(
+        int,
+        re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3],
+    )
+    assert (red + green + blue > 600) if theme == "light" else (red + green + blue < 200)
+    context.close()
+
+
+def test_index_leads_to_the_book(page, site):
+    page.goto(site + "index.html", wait_until="networkidle")
+    page.wait_for_url("**/book/index.html")
+    page.get_by_role("link", name="Scoreboard").first.click()
+    page.wait_for_selector("main table")
+    assert page.locator(".verdict-fails").count() == 0
+    assert page.locator(".verdict-holds").count() > 5
+
+
+def test_links_lead_to_the_source_notebook(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLTHEORY_REPOSITORY", "https://example.org/owner/name")
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(ROOT),
+    ]
+    subprocess.run(
+        [*command, "--path-output", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
+    )
+    text = (tmp_path / "_build/html/book/chapters/01-linear-staircase.html").read_text(
+        encoding="utf-8"
+    )
+    for launcher in ("mybinder.org", "colab.research.google.com", "example.org/owner/name/blob"):
+        urls = re.findall(rf'href="([^"]*{re.escape(launcher)}[^"]*)"', text)
+        assert urls, launcher
+        assert all(
+            "notebooks" in url and "book/chapters" not in url for url in urls if ".ipynb" in url
+        ), urls
