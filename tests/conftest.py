@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "01-linear-staircase"
 
-# What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 waits until it may go on.
+# What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 and 10 wait until they may go on.
 STUB = """
 import os, signal, time
 from pathlib import Path
@@ -22,8 +22,8 @@ if seed == 7:
     raise ZeroDivisionError("a planted fault")
 if seed == 8:
     os.kill(os.getpid(), signal.SIGKILL)
-if seed == 9:
-    Path("kernel.pid").write_text(str(os.getpid()))
+if seed in (9, 10):
+    Path(f"kernel-{seed}.pid").write_text(str(os.getpid()))
     while not Path("go").exists():
         time.sleep(0.05)
 """

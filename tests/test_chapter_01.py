@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -32,6 +33,7 @@ def run_cells(out, **parameters):
         exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
         if is_parameters(cell):
             namespace.update(parameters, out=str(out))
+    plt.close("all")
     return namespace["record"]
 
 
@@ -41,13 +43,11 @@ def verdicts(judged):
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_threads_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
+    plt.switch_backend("Agg")
     threads = torch.get_num_threads()
     torch.set_num_threads(min(threads, 2))
     yield
     torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,14 @@ def test_a_large_start_is_outside_and_its_loss_still_judged(tmp_path):
     assert found["final-loss"] in ("holds", "fails")
 
 
+def test_where_neighbours_tie_the_subspace_alone_is_outside(tmp_path):
+    found = verdicts(run_cells(tmp_path, crop=4, dim=4, n_seeds=1, seed=1).claims)
+    assert found["top-subspace"] == "outside"
+    assert {found[name] for name in ("step-times", "misalignment", "final-loss")} == {"holds"}
+
+
 def test_more_dimensions_than_positive_modes_leave_one_unit_of_loss_each(tmp_path):
-    record = run_cells(tmp_path, crop=3, dim=9, n_seeds=1)
+    record = run_cells(tmp_path, crop=3, dim=9, n_seeds=1, lr_fraction=0.5)
     found = verdicts(record.claims)
     missing = 9 - (record.arrays["gamma"][0] > 0).sum()
     assert missing >= 2
@@ -188,7 +194,7 @@ def twice_too_large(x_a, x_b):
 @pytest.mark.parametrize("fault", [second_moment, lower_triangle, twice_too_large])
 def test_a_wrong_gamma_is_red_although_theory_and_descent_agree_on_it(fault, tmp_path, monkeypatch):
     monkeypatch.setattr(stepwise, "cross_moment", fault)
-    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    found = verdicts(run_cells(tmp_path, n_seeds=1, lr_fraction=0.5).claims)
     assert found["final-loss"] == "fails"
 
 
@@ -199,7 +205,12 @@ def test_a_gamma_that_is_not_symmetrised_is_refused():
 
 
 def descent_in_pixels(dtype):
-    """Gradient descent as one would write it down, without the rotation into Γ's eigenbasis."""
+    """Gradient descent as one would write it down.
+
+    In pixels every weight carries the first mode, and what a later one adds to it in a step, about
+    4 lr γ α, is below half a unit in the last place. In Γ's eigenbasis each mode has weights of its own
+    and keeps its relative precision: there even single precision gives the right step times.
+    """
 
     def descend(gamma, w0, lr, times):
         last = round(float(times[-1]) / lr)
@@ -221,9 +232,7 @@ def descent_in_pixels(dtype):
 
 
 @pytest.mark.parametrize(("dtype", "verdict"), [(torch.float32, "fails"), (torch.float64, "holds")])
-def test_single_precision_is_red_because_rounding_reseeds_modes(
-    dtype, verdict, tmp_path, monkeypatch
-):
+def test_single_precision_is_red_and_double_is_not(dtype, verdict, tmp_path, monkeypatch):
     monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
     found = verdicts(run_cells(tmp_path, n_seeds=1, crop=4, dim=6).claims)
     assert found["step-times"] == found["eigenvalue-curves"] == verdict

@@ -314,7 +314,7 @@ def test_damaged_tar(tmp_path: Path, suffix: str):
         refused(path, f"{path.name} is damaged", "copy it again")
     if suffix != ".tar":  # a plain tar has no checksum of its contents
         path.write_bytes(whole[:middle] + bytes(50) + whole[middle + 50 :])
-        refused(path, f"{path.name} is damaged", "copy it again")
+        refused(path, "is damaged")
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ssltheory import chapters, claims, data, records
 from ssltheory.chapters import NOT_SETTINGS, SCALES, Chapter
@@ -79,10 +81,8 @@ def describe(chapter: str, as_json: Json = False) -> None:
         )
         return
     console = _console()
-    console.print(
-        f"[bold]{found.id}[/]  {found.title}\n{found.claim}\n{found.paper}, {found.figure}\n",
-        highlight=False,
-    )
+    console.print(f"{found.id}  {found.title}", style="bold")
+    console.print(f"{found.claim}\n{found.paper}, {found.figure}\n")
     table = _table("parameter", "type and range", "default", "meaning")
     for row in parameters:
         table.add_row(row["name"], row["type"], str(row["default"]) or "(empty)", row["meaning"])
@@ -93,7 +93,7 @@ def describe(chapter: str, as_json: Json = False) -> None:
             table.add_row(claim.statement, claims.expectation(claim), claim.source)
         console.print(table)
     times = ", ".join(f"{scale} {seconds:.0f} s" for scale, seconds in found.seconds.items())
-    console.print(f"expected time: {times}", highlight=False)
+    console.print(f"expected time: {times}")
 
 
 @app.command()
@@ -282,23 +282,34 @@ def data_path() -> None:
     print(data.folder())
 
 
+class Interrupted(BaseException):
+    """Ctrl-C; typer would take a KeyboardInterrupt for its own and wait for what is running."""
+
+
+def _interrupt(*_) -> None:
+    raise Interrupted
+
+
 def main() -> None:
     """Entry point: every expected failure is one message and an exit code, 2 for bad input and 1 for a failed run."""
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except (InputError, RunError) as error:
         print(f"ssltheory: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except Interrupted:
         print(
             "ssltheory: interrupted; what was finished is kept, the same command goes on from there",
             file=sys.stderr,
         )
         sys.stderr.flush()
-        os._exit(130)  # without waiting for what was running
+        os._exit(130)  # at once; kernels end with their parent
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _root() -> Path:
@@ -349,7 +360,7 @@ def _print_verified(results: list[dict]) -> None:
     for result in results:
         record = result["record"]
         if result["error"]:
-            table.add_row(record, result["error"], "", "", "[bold red]broken[/]")
+            table.add_row(record, result["error"], "", "", _colored("broken"))
         for claim in result["claims"]:
             table.add_row(
                 record,
@@ -364,8 +375,9 @@ def _print_verified(results: list[dict]) -> None:
     for result in results:
         if result["stale"]:
             console.print(
-                f"[yellow]stale[/] {result['record']}: changed since: {', '.join(result['stale'])}",
-                highlight=False,
+                f"stale {result['record']}: changed since: {', '.join(result['stale'])}",
+                style="yellow",
+                soft_wrap=True,
             )
 
 
@@ -381,8 +393,8 @@ def _print_claims(title: str, judged: list[Claim]) -> None:
     _console().print(table)
 
 
-def _colored(verdict: str) -> str:
-    return f"[{COLORS[verdict]}]{verdict}[/]"
+def _colored(verdict: str) -> Text:
+    return Text(verdict, style=COLORS[verdict])
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -393,7 +405,8 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160)
+    width = None if sys.stdout.isatty() else 160
+    return Console(width=width, markup=False, highlight=False)
 
 
 def _print_json(value) -> None:

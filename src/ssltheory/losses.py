@@ -3,7 +3,8 @@
 Each takes ``z_a, z_b`` of shape ``(..., n, d)``, n images with row i of both a positive pair, and
 returns one loss for each leading index: a scalar for ``(n, d)``; for a stack of seeds
 ``(seeds, n, d)`` a vector, whose sum trains them all at once. Nothing here waits for the device.
-Mixed precision is the caller's: feed float32.
+Mixed precision is the caller's: feed float32. ``byol`` and ``simsiam`` take of each view a prediction
+and a projection, ``(p, z)``.
 
 Off-diagonal sums are the total minus the diagonal, exact to the rounding of the total, and the
 total needs no d × d matrix where n < d.
@@ -137,6 +138,66 @@ def spectral_contrastive(z_a: Tensor, z_b: Tensor) -> Tensor:
     attraction = (z_a * z_b).sum((-2, -1)) / n
     repulsion = _squared_norm(z_a.mT, z_b.mT) / n**2
     return repulsion - 2 * attraction
+
+
+def byol(
+    a: tuple[Tensor, Tensor],
+    b: tuple[Tensor, Tensor],
+    normalize: bool = True,
+    stop_gradient: bool = True,
+) -> Tensor:
+    """BYOL, E ‖p_a − sg(z_b)‖² + E ‖p_b − sg(z_a)‖² (Grill et al. 2020, arXiv 2006.07733).
+
+    Of each view the online network's prediction p and the target network's projection z. Normalised,
+    every row is scaled to unit length, so that a direction is 2 − 2 cos(p_a, z_b) and the loss lies in
+    [0, 8]; the authors' code of DirectPred has −2 cos, which is this minus 4. Unnormalised it is four
+    times the J of ``theory.directpred`` for views that are exchangeable.
+
+    Args:
+        a, b: ``(p, z)`` of a view, ``(..., n, d)`` each.
+        normalize: see above.
+        stop_gradient: False lets the gradient through z, which collapses.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ.
+    """
+    loss = 0.0
+    for (p, _), (_, z) in ((a, b), (b, a)):
+        _shape("byol", p, z)
+        if normalize:
+            p, z = F.normalize(p, dim=-1), F.normalize(z, dim=-1)
+        z = z.detach() if stop_gradient else z
+        loss = loss + (p - z).square().sum(-1).mean(-1)
+    return loss
+
+
+def simsiam(
+    a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], stop_gradient: bool = True
+) -> Tensor:
+    """SimSiam, −½ E cos(p_a, sg(z_b)) − ½ E cos(p_b, sg(z_a)) (Chen & He 2021, arXiv 2011.10566).
+
+    Of each view the prediction p = h(z) and the projection z, both of the one network there is. In
+    [−1, 1]; ``byol`` is 4 + 4 of it.
+
+    Args:
+        a, b: ``(p, z)`` of a view, ``(..., n, d)`` each.
+        stop_gradient: False lets the gradient through z, which collapses.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ.
+    """
+    loss = 0.0
+    for (p, _), (_, z) in ((a, b), (b, a)):
+        _shape("simsiam", p, z)
+        z = z.detach() if stop_gradient else z
+        loss = loss - F.cosine_similarity(p, z, dim=-1).mean(-1) / 2
+    return loss
 
 
 def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -207,11 +208,10 @@ def _execute(job: Job) -> None:
     for leftover in ("notebook.ipynb", failed.name, "failure.txt", "progress.jsonl"):
         (job.folder / leftover).unlink(missing_ok=True)
     values = job.parameters.model_dump() | {"out": str(job.folder)}
-    transport = (
-        {}
-        if sys.platform == "win32"
-        else {"config": Config({"KernelManager": {"transport": "ipc"}})}
-    )
+    # A folder of its own for each kernel's sockets: two that start at once would take the same names.
+    sockets = tempfile.TemporaryDirectory(prefix="ssltheory-", ignore_cleanup_errors=True)
+    ipc = {"transport": "ipc", "ip": f"{sockets.name}/kernel"}
+    transport = {} if sys.platform == "win32" else {"config": Config({"KernelManager": ipc})}
     try:
         papermill.execute_notebook(
             str(job.notebook).replace("{", "{{").replace("}", "}}"),
@@ -240,6 +240,7 @@ def _execute(job: Job) -> None:
         raise _failure(job, cause, "(none: papermill itself stopped)", cause) from error
     finally:
         (job.folder / "progress.jsonl").unlink(missing_ok=True)
+        sockets.cleanup()
     os.replace(partial, job.folder / "notebook.ipynb")
 
 

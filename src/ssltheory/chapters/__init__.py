@@ -182,7 +182,8 @@ def preset(chapter: Chapter, scale: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML that can be read ({error}): mend it") from error
+        fault = " ".join(str(error).split())
+        raise InputError(f"{path} is not YAML that can be read ({fault}): mend it") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold one `name: value` a line: mend it")
     return values
