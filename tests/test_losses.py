@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from ssltheory.errors import InputError
-from ssltheory.losses import barlow_twins, simclr, spectral_contrastive, vicreg
+from ssltheory.losses import (
+    barlow_twins,
+    byol,
+    simclr,
+    simsiam,
+    spectral_contrastive,
+    vicreg,
+)
 
 LOSSES = {
     "barlow_twins": barlow_twins,
@@ -284,3 +291,98 @@ def test_one_image_is_refused_where_the_loss_is_undefined():
 def test_temperature_must_be_positive():
     with pytest.raises(InputError, match="temperature"):
         simclr(*pair(4, 3), temperature=0.0)
+
+
+# Losses of a prediction and a projection of each view
+
+PREDICTIVE = {
+    "byol": byol,
+    "byol unnormalised": lambda a, b, **k: byol(a, b, normalize=False, **k),
+    "simsiam": simsiam,
+}
+each_predictive = pytest.mark.parametrize("name", PREDICTIVE)
+
+
+def quadruple(*shape, seed=0, **kwargs):
+    """(p_a, z_a), (p_b, z_b)."""
+    return pair(*shape, seed=seed, **kwargs), pair(*shape, seed=seed + 1, **kwargs)
+
+
+def naive_predictive(name, a, b):
+    total = 0.0
+    for (p, _), (_, z) in ((a, b), (b, a)):
+        for u, v in zip(p.tolist(), z.tolist(), strict=True):
+            norms = math.sqrt(dot(u, u) * dot(v, v))
+            distance = math.fsum((x - y) ** 2 for x, y in zip(u, v, strict=True))
+            total += {
+                "byol": 2 - 2 * dot(u, v) / norms,
+                "byol unnormalised": distance,
+                "simsiam": -dot(u, v) / norms / 2,
+            }[name] / len(p)
+    return total
+
+
+@each_predictive
+def test_predictive_is_the_equation(name):
+    a, b = quadruple(12, 5)
+    expected = naive_predictive(name, a, b)
+    assert PREDICTIVE[name](a, b).item() == pytest.approx(expected, rel=1e-10)
+    swapped = naive_predictive(name, (a[1], a[0]), (b[1], b[0]))
+    if name == "byol unnormalised":
+        a, b = ((3 * z[0], z[1]) for z in (a, b))
+        assert PREDICTIVE[name](a, b).item() != pytest.approx(expected, rel=0.1)
+    else:
+        assert swapped == pytest.approx(expected), "cosines do not tell p and z apart; gradients do"
+
+
+@each_predictive
+def test_only_the_prediction_has_a_gradient(name):
+    (p_a, z_a), (p_b, z_b) = ([z.requires_grad_() for z in side] for side in quadruple(6, 3))
+    loss = PREDICTIVE[name]((p_a, z_a), (p_b, z_b))
+    stopped = torch.autograd.grad(loss, (p_a, p_b, z_a, z_b), allow_unused=True)
+    assert stopped[2] is stopped[3] is None
+    loss = PREDICTIVE[name]((p_a, z_a), (p_b, z_b), stop_gradient=False)
+    leaking = torch.autograd.grad(loss, (p_a, p_b, z_a, z_b))
+    assert all(g.norm() > 1e-3 for g in leaking)
+    torch.testing.assert_close(leaking[:2], stopped[:2])
+
+
+@each_predictive
+@pytest.mark.parametrize("stop_gradient", [True, False])
+def test_gradient_of_a_predictive_loss(name, stop_gradient):
+    (p_a, z_a), (p_b, z_b) = quadruple(6, 3, seed=1)
+    leaves = [z.requires_grad_() for z in ((p_a, p_b) if stop_gradient else (p_a, p_b, z_a, z_b))]
+
+    def loss(p_a, p_b, z_a=z_a, z_b=z_b):
+        return PREDICTIVE[name]((p_a, z_a), (p_b, z_b), stop_gradient=stop_gradient)
+
+    assert torch.autograd.gradcheck(loss, leaves)
+
+
+def test_byol_is_four_and_four_simsiam():
+    a, b = quadruple(9, 4)
+    torch.testing.assert_close(byol(a, b), 4 + 4 * simsiam(a, b))
+    z = pair(9, 4)[0]
+    torch.testing.assert_close(simsiam((z, z), (z, z)).item(), -1.0)
+    assert byol((z, -z), (z, -z)).item() == pytest.approx(8)
+
+
+@each_predictive
+def test_predictive_seeds_train_stacked(name):
+    a, b = quadruple(2, 3, 7, 4)
+    losses = PREDICTIVE[name](a, b)
+    assert losses.shape == (2, 3)
+    for i, j in torch.cartesian_prod(torch.arange(2), torch.arange(3)).tolist():
+        alone = [tuple(z[i, j] for z in side) for side in (a, b)]
+        torch.testing.assert_close(losses[i, j], PREDICTIVE[name](*alone))
+
+
+@each_predictive
+def test_predictive_never_waits_and_refuses_what_does_not_fit(name):
+    p = torch.empty(8, 4, device="meta", requires_grad=True)
+    loss = PREDICTIVE[name]((p, p), (p, p))
+    assert loss.shape == ()
+    loss.backward()
+    a, b = quadruple(8, 3)
+    with pytest.raises(InputError, match="one shape"):
+        PREDICTIVE[name](a, (b[0], b[1][:7]))

@@ -200,8 +200,8 @@ def test_failure_on_the_command_line(stub: Path, ssltheory):
     assert "Traceback" not in call.err
 
 
-def test_a_failure_after_its_record_is_not_reused(stub: Path, monkeypatch):
-    """The notebook saves its record, then fails: the next run must not take that record for a success."""
+def test_an_old_record_is_no_success_of_a_failed_run(stub: Path, monkeypatch):
+    """A failed rerun leaves the earlier record whole; the next run does not take it for its own."""
     import papermill
 
     job = plan(GOOD, dataset="digits")

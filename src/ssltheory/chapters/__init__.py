@@ -86,9 +86,10 @@ class Chapter:
 
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
+    from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
 
-    return [linear_staircase]
+    return [linear_staircase, deep_staircase]
 
 
 def find(name: str) -> Chapter:

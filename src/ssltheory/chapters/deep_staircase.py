@@ -1,0 +1,94 @@
+"""Chapter 02: the staircase of deep networks, under three losses."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssltheory.chapters import Chapter, Parameters
+from ssltheory.data import Source
+from ssltheory.errors import InputError
+
+
+class DeepStaircase(Parameters):
+    """Settings of chapter 02."""
+
+    loss: Literal["barlow_twins", "simclr", "vicreg", "all"] = Field(
+        "barlow_twins", description="the loss, or all three one after another"
+    )
+    encoder: Literal["mlp", "small_conv", "resnet18", "resnet50"] = Field(
+        "mlp", description="network; only the ResNets have BatchNorm"
+    )
+    resolution: int = Field(16, ge=0, description="images resized to this side; 0: as they are")
+    crop: int = Field(12, ge=1, description="side of the views in pixels")
+    augment: Literal["crop", "standard"] = Field(
+        "crop", description="views: random crops alone, or SimCLR's augmentations"
+    )
+    n_images: int = Field(96, ge=0, description="training images, two views each; 0: all")
+    batch_size: int = Field(
+        0, ge=0, description="pairs a step, their views drawn anew; 0: fixed pairs, full batch"
+    )
+    n_probe: int = Field(
+        1024, ge=2, description="images of the fixed probe set; with fixed pairs, these themselves"
+    )
+    width: int = Field(128, ge=16, description="hidden layers of the MLP or of the projector")
+    dim: int = Field(10, ge=2, description="embedding dimension d, the number of steps")
+    init_scale: float = Field(
+        0.3, gt=0, lt=1, description="small start: every parameter of He's start times this"
+    )
+    lr_barlow_twins: float = Field(0.01, gt=0, description="learning rate of Barlow Twins")
+    lr_simclr: float = Field(0.01, gt=0, description="learning rate of SimCLR")
+    lr_vicreg: float = Field(0.0005, gt=0, description="learning rate of VICReg")
+    lr_standard: float = Field(
+        0.02, gt=0, description="learning rate of the standard start, as a share of the above"
+    )
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises")
+    steps: int = Field(2000, ge=1, description="steps of gradient descent")
+    n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other start, images and crops")
+    minutes: float = Field(
+        0.0,
+        ge=0,
+        description="stop after so long with a checkpoint, from which the same command goes on; 0: never",
+    )
+
+    def check(self, source: Source) -> None:
+        """Hold sizes against the data set and against each other."""
+        if self.resolution == 0 and source.shape is None:
+            raise InputError(
+                f"the images of {source.name} differ in size: give a resolution, e.g. resolution=96"
+            )
+        side = self.resolution or min(source.shape[1:])
+        if self.augment == "crop" and self.crop > side:
+            raise InputError(f"crop={self.crop}: the images have {side} pixels a side, take less")
+        available = len(source.indices(split(source.name), self.seed))
+        if self.n_images > available:
+            raise InputError(
+                f"n_images={self.n_images}: {source.name} has {available} training images, 0 is all"
+            )
+        images = self.n_images or available
+        if images < 2:
+            raise InputError(f"n_images={images}: contrast needs two images or more")
+        if self.batch_size == 1 or self.batch_size > images:
+            raise InputError(
+                f"batch_size={self.batch_size}: take 2 to {images} (the images), or 0 for fixed pairs"
+            )
+        if self.warmup > self.steps:
+            raise InputError(f"warmup={self.warmup}: the run has {self.steps} steps, take less")
+
+
+def split(dataset: str) -> str:
+    """What to train on: STL-10 keeps most of its images in a split without labels."""
+    return "train+unlabeled" if dataset == "stl10" else "train"
+
+
+CHAPTER = Chapter(
+    id="02-deep-staircase",
+    title="The staircase of deep networks",
+    paper="simon2023stepwise",
+    figure="Figure 1 C, D and Figure 3",
+    claim=(
+        "A deep network trained with Barlow Twins, SimCLR or VICReg from a small start learns its embedding one "
+        "dimension at a time: each step of the loss is one new eigenvalue."
+    ),
+    parameters=DeepStaircase,
+    seconds={"tiny": 10, "quick": 30, "full": 300, "paper": 480},
+)
