@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import CHAPTER, ROOT, notebook_of
 
-from ssltheory import chapters, claims, data, provenance, records
+from ssltheory import chapters, claims, data, fingerprint, provenance, records
 from ssltheory.claims import Claim, Table
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
@@ -220,7 +220,7 @@ def test_provenance_of_a_real_run(tiny_run: Path):
         "ssltheory.data",
         "ssltheory.augmentations",
     } <= p["code"].keys()
-    off = {f"ssltheory.{name}" for name in provenance.OFF_PATH}
+    off = {f"ssltheory.{name}" for name in fingerprint.OFF_PATH}
     assert not {name for name in p["code"] if ".".join(name.split(".")[:2]) in off}
 
 
@@ -266,8 +266,8 @@ def meaning(source: str) -> str:
     import ast
 
     tree = ast.parse(source)
-    first = provenance.meaning(tree)
-    assert provenance.meaning(tree) == first  # asking changes nothing
+    first = fingerprint.meaning(tree)
+    assert fingerprint.meaning(tree) == first  # asking changes nothing
     return first
 
 
@@ -314,7 +314,7 @@ def test_meaning_is_the_same_on_every_python():
     )
     assert "type_params" not in meaning(source)
     assert "kind" not in meaning("x = u'a'")
-    assert provenance._hash(meaning(source)) == "e6423a61b2f3fa3a"
+    assert fingerprint._hash(meaning(source)) == "e6423a61b2f3fa3a"
 
 
 def test_package_imports_itself_by_full_name():
@@ -326,12 +326,12 @@ def test_package_imports_itself_by_full_name():
 STALENESS = """
 import json, sys
 from pathlib import Path
-from ssltheory import provenance, records
+from ssltheory import fingerprint, records
 from ssltheory.claims import Table
 
-assert provenance.PACKAGE == Path("src/ssltheory").resolve(), provenance.PACKAGE
+assert fingerprint.PACKAGE == Path("src/ssltheory").resolve(), fingerprint.PACKAGE
 notebook = Path("notebooks/{chapter}.ipynb")
-record = records.Record({{}}, Table(), {{"chapter": "{chapter}", "code": provenance.code_hashes(notebook)}})
+record = records.Record({{}}, Table(), {{"chapter": "{chapter}", "code": fingerprint.code_hashes(notebook)}})
 answers = [record.stale()]
 for path, before, after in json.load(sys.stdin):
     path = Path(path)
@@ -349,6 +349,7 @@ print(json.dumps(answers))
 def test_stale_when_meaning_changes_and_only_then(repo_copy: Path):
     package = repo_copy / "src/ssltheory"
     stepwise, figures = package / "theory/stepwise.py", package / "figures/__init__.py"
+    losses = package / "losses.py"
     claims_file, encoders = package / "claims/linear_staircase.py", package / "encoders.py"
     notebook = notebook_of(repo_copy)
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -366,6 +367,12 @@ def test_stale_when_meaning_changes_and_only_then(repo_copy: Path):
             ["ssltheory.theory.stepwise"],
         ),
         (package / "data.py", "TEST_SHARE = 0.2", "TEST_SHARE = 0.3", ["ssltheory.data"]),
+        (
+            losses,
+            "return (x.mT @ y)",
+            "return 2 * (x.mT @ y)",
+            ["ssltheory.losses"],
+        ),  # two calls deep
         (notebook, "lr_fraction / (4", "lr_fraction / (5", ["notebook"]),
         (notebook, "repetitions = [", "%time repetitions = [", ["notebook"]),
         # not on the path, or no meaning
@@ -373,6 +380,13 @@ def test_stale_when_meaning_changes_and_only_then(repo_copy: Path):
         (stepwise, '"""', '"""Said differently. ', []),
         (figures, '"lines.linewidth": 1.8', '"lines.linewidth": 2.8', []),
         (claims_file, "LEAKAGE = ", "LEAKAGE = 2 * ", []),
+        (
+            losses,
+            "hinge = F.relu(",
+            "hinge = 2 * F.relu(",
+            [],
+        ),  # of a loss that chapter 01 does not use
+        (losses, "\nimport torch\n", "\nimport torch\n\ndef another_loss():\n    pass\n", []),
         (
             encoders,
             "\nimport torch\n",

@@ -1,86 +1,13 @@
-"""Where a number comes from: code, commit, machine; and whether the code has changed its meaning since.
+"""Where a number comes from: commit, machine, libraries."""
 
-The meaning of code is its syntax tree without comments, docstrings and layout. A record keeps a hash of it for
-the notebook and for every module on the measurement path: those of this package that the notebook imports,
-directly or not, without the ones that only describe, check, draw or store (``OFF_PATH``).
-"""
-
-import ast
-import hashlib
-import json
 import platform
-import re
 import subprocess
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
-PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = frozenset(
-    {
-        "chapters",
-        "claims",
-        "cli",
-        "errors",
-        "figures",
-        "pages",
-        "progress",
-        "provenance",
-        "records",
-        "runner",
-    }
-)
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
-
-
-def code_hashes(notebook: Path) -> dict[str, str]:
-    """Hash of the meaning of a notebook's code (without the values in its parameters cell) and of each module
-    on its measurement path, by name."""
-    cells = [
-        cell
-        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        if cell["cell_type"] == "code"
-    ]
-    sources = [
-        "".join(cell["source"])
-        for cell in cells
-        if not {"parameters", "injected-parameters"} & set(cell.get("metadata", {}).get("tags", []))
-    ]
-    tree = _notebook_tree("\n".join(sources))
-    hashes = {"notebook": _hash(meaning(tree))}
-    for module in sorted(_reachable(tree)):
-        hashes[module] = _module_hash(_file(module))
-    return hashes
-
-
-def meaning(tree: ast.AST) -> str:
-    """A syntax tree as text, the same for code that does the same: no docstrings, positions or empty fields."""
-    if isinstance(tree, ast.Constant):
-        return repr(tree.value)
-    fields = []
-    for name, value in ast.iter_fields(tree):
-        if name == "body" and _has_docstring(tree):
-            value = value[1:]
-        if isinstance(value, ast.AST):
-            fields.append(f"{name}={meaning(value)}")
-        elif isinstance(value, list) and value:
-            parts = [meaning(v) if isinstance(v, ast.AST) else repr(v) for v in value]
-            fields.append(f"{name}=[{','.join(parts)}]")
-        elif value not in (None, [], ""):
-            fields.append(f"{name}={value!r}")
-    return f"{type(tree).__name__}({','.join(fields)})"
-
-
-def _has_docstring(tree: ast.AST) -> bool:
-    kinds = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return isinstance(tree, kinds) and ast.get_docstring(tree, clean=False) is not None
-
-
-def changes(then: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Names of what differs between two sets of hashes, sorted."""
-    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
 def commit(folder: Path) -> dict[str, object]:
@@ -157,63 +84,3 @@ def _git(folder: Path, *arguments: str) -> str:
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _notebook_tree(source: str) -> ast.Module:
-    """The code of a notebook; a line that only IPython understands (``%time``, ``!pip``) stands as its text."""
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        plain = re.sub(r"(?m)^([ \t]*)([%!].*)$", lambda m: m[1] + repr(m[2]), source)
-        return ast.parse(plain)
-
-
-@cache
-def _parsed(path: Path, modified: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _tree(path: Path) -> ast.Module:
-    return _parsed(path, path.stat().st_mtime_ns)
-
-
-def _module_hash(path: Path) -> str:
-    return _hash(meaning(_tree(path)))
-
-
-def _file(module: str) -> Path | None:
-    """``ssltheory.theory.stepwise`` -> its file, None if there is no such module."""
-    stem = PACKAGE.joinpath(*module.split(".")[1:])
-    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
-
-
-def _reachable(tree: ast.AST) -> set[str]:
-    found, ahead = set(), _imports(tree)
-    while ahead:
-        module = ahead.pop()
-        if module not in found:
-            found.add(module)
-            ahead |= _imports(_tree(_file(module))) - found
-    return found
-
-
-def _imports(tree: ast.AST) -> set[str]:
-    """Modules of this package on the measurement path that the code imports, at any depth."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {
-        name
-        for name in names
-        if name.startswith("ssltheory.") and name.split(".")[1] not in OFF_PATH and _file(name)
-    }

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssltheory import chapters, claims, data, provenance
+from ssltheory import chapters, claims, data, fingerprint, provenance
 from ssltheory.chapters import Chapter, Parameters
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
@@ -70,8 +70,8 @@ class Record:
         if base is None:
             return []
         notebook = base / "notebooks" / f"{self.chapter.id}.ipynb"
-        now = provenance.code_hashes(notebook) if notebook.is_file() else {}
-        return provenance.changes(self.provenance["code"], now)
+        now = fingerprint.code_hashes(notebook) if notebook.is_file() else {}
+        return fingerprint.changes(self.provenance["code"], now)
 
 
 class Run:
@@ -125,8 +125,8 @@ class Run:
             | {"dataset": self.source.name},
             "seeds": self.seeds,
             "data": {"name": self.source.name, "sha256": self.source.sha256},
-            "code": provenance.code_hashes(notebook) if notebook else {},
-            **provenance.commit(base or provenance.PACKAGE),
+            "code": fingerprint.code_hashes(notebook) if notebook else {},
+            **provenance.commit(base or fingerprint.PACKAGE),
             "device": provenance.device_name(self.device),
             "versions": provenance.versions(),
             "seconds": round(time.perf_counter() - self._started, 2),

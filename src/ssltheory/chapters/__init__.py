@@ -87,9 +87,10 @@ class Chapter:
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
+    from ssltheory.chapters.embedding_dimensions import CHAPTER as embedding_dimensions
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
 
-    return [linear_staircase, deep_staircase]
+    return [linear_staircase, deep_staircase, embedding_dimensions]
 
 
 def find(name: str) -> Chapter:

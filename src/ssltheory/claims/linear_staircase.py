@@ -9,7 +9,9 @@ from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
 
 # The domain of a limit, α → 0, at a finite α; computed from Γ and W(0), before any training.
 LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory says comes next
-ALIGNMENT = 0.995  # foreseen to first order: half of the tolerance on the subspace is left to training
+ALIGNMENT = (
+    0.995  # foreseen to first order: half of the tolerance on the subspace is left to training
+)
 START = 0.01  # largest p_j(0) for the first correction, whose derivation takes p_j(0) ≪ 1
 PAPER = "simon2023stepwise"
 

@@ -68,47 +68,48 @@ def spectrum(
     return axes
 
 
-def histograms(figure_arrays: dict[str, np.ndarray], at: int = 0) -> Figure:
-    """log10 of the embedding covariance's eigenvalues half-way, and of a hidden layer's, by start."""
-    arrays, method = figure_arrays, str(figure_arrays["methods"][at])
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4))
-    bins = np.linspace(-6, 2, 41)
-    for start, color in ((SMALL, COLORS[method]), (STANDARD, COLORS["control"])):
-        lam = arrays["covariance"][at, start]
-        halfway = [halfway_record(arrays[SEES[method]][at, start, s]) for s in range(len(lam))]
-        pooled = np.concatenate([one[k] for one, k in zip(lam, halfway, strict=True)])
-        logs = np.log10(np.clip(pooled, 1.1e-6, None))
-        axes[0].hist(logs, bins, color=color, alpha=0.65, label=STARTS[start])
-        hidden = arrays["hidden"][at, start, halfway[0], -1]
-        rank = np.arange(1, len(hidden) + 1)
-        axes[1].plot(rank, hidden / hidden[0], "o-", color=color, ms=4, label=STARTS[start])
-    axes[0].set(
-        xlabel=r"$\log_{10}$ eigenvalue of the embedding covariance", ylabel="eigenvalues, all seeds"
-    )
-    axes[1].set(
-        yscale="log", xlabel="rank of the eigenvalue", ylabel="last hidden layer,\nshare of the largest"
-    )
-    axes[0].legend(loc="upper left")
+def middle_and_hidden(arrays: dict[str, np.ndarray], at: int = 0) -> Figure:
+    """Half-way: a histogram of the eigenvalues; along the way: those of the hidden layers, small start."""
+    layers = arrays["hidden"].shape[-2]
+    figure, axes = plt.subplots(1, 1 + layers, figsize=(3.3 * (1 + layers), 3.3))
+    middle(axes[0], arrays, at)
+    for layer, panel in enumerate(axes[1:]):
+        hidden(panel, arrays, layer, at)
+        panel.sharey(axes[1])
+    axes[1].set_ylabel("eigenvalues of its covariance")
     return figure
 
 
-def hidden(arrays: dict[str, np.ndarray], at: int = 0) -> Figure:
-    """Spectra of the hidden layers against time, from the small start."""
-    values, times = arrays["hidden"][at, SMALL], arrays["times"][at, SMALL]
-    layers = values.shape[1]
-    figure, axes = plt.subplots(
-        1, layers, figsize=(4.2 * layers, 3.2), squeeze=False, sharey=True, layout="constrained"
-    )
-    for layer, panel in enumerate(axes[0]):
-        for k, color in enumerate(ramp(values.shape[2])):
-            panel.plot(times, values[:, layer, k], color=color, lw=1.3)
-        panel.set(xlabel=TIME, yscale="log", title=f"hidden layer {layer + 1}")
-        _log_time(panel, arrays, at, SMALL, 0)
-    axes[0, 0].set_ylabel("eigenvalues of its covariance")
-    return figure
+def middle(axes: Axes, arrays: dict[str, np.ndarray], at: int = 0) -> Axes:
+    """log10 of the embedding covariance's eigenvalues when half of the modes are there, all seeds."""
+    method = str(arrays["methods"][at])
+    bins = np.linspace(-6, 2, 33)
+    for start, color in ((STANDARD, COLORS["control"]), (SMALL, COLORS[method])):
+        pooled = [
+            lam[halfway(seen)]
+            for lam, seen in zip(
+                arrays["covariance"][at, start], arrays[SEES[method]][at, start], strict=True
+            )
+        ]
+        logs = np.log10(np.clip(np.concatenate(pooled), 1.1e-6, None))
+        axes.hist(logs, bins, color=color, alpha=0.7, label=STARTS[start])
+    axes.set(xlabel=r"$\log_{10}$ eigenvalue, embedding covariance", ylabel="count, all seeds")
+    axes.set_title(f"{NAMES[method]}, half-way")
+    axes.legend(loc="upper left")
+    return axes
 
 
-def halfway_record(eigenvalues: np.ndarray) -> int:
+def hidden(axes: Axes, arrays: dict[str, np.ndarray], layer: int, at: int = 0) -> Axes:
+    """Largest eigenvalues of a hidden layer's covariance against time, from the small start."""
+    values, times = arrays["hidden"][at, SMALL, 0, :, layer], arrays["times"][at, SMALL]
+    for k, color in enumerate(ramp(values.shape[1])):
+        axes.plot(times, values[:, k], color=color, lw=1.3)
+    _marks(axes, arrays, at, SMALL, 0)
+    axes.set(yscale="log", xlabel=TIME, title=f"hidden layer {layer + 1}, small start")
+    return axes
+
+
+def halfway(eigenvalues: np.ndarray) -> int:
     """The first record at which half of the dimensions ``(T, d)`` are at half of their end."""
     middle = eigenvalues[:, (eigenvalues.shape[1] - 1) // 2]
     return int((middle >= middle[-1] / 2).argmax())

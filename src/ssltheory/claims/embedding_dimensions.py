@@ -1,0 +1,168 @@
+"""Claims of chapter 03.
+
+A plateau is a wait: plateau k is judged where τ_{k+1} ≥ 1.25 τ_k. For the linear model τ is the closed form's,
+known before training, and the condition is close to γ_{k+1} ≤ 0.8 γ_k; for the network τ is measured. At the
+bound, with −log p(0) ≈ 30, the next eigenvalue at the middle of the plateau is e^{−30 (1 − 0.8) / 2} ≈ 0.05.
+"""
+
+import numpy as np
+import torch
+
+from ssltheory.chapters.embedding_dimensions import EmbeddingDimensions
+from ssltheory.claims import Claim
+from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
+
+PLATEAUS = 4  # judged: a point to a solid, and one beyond what can be drawn
+WAIT = 1.25  # least τ_{k+1} / τ_k
+LEAKAGE = 0.3  # largest at which positions are claimed, as in chapter 01
+PAPER = "simon2023stepwise"
+
+
+def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
+    """The closed form of one repetition of the linear model, in the eigenbasis of its Γ."""
+    return linear_barlow_twins(
+        torch.diag(torch.from_numpy(arrays["gamma"][seed])),
+        arrays["start"].shape[1],
+        w0=torch.from_numpy(arrays["start"][seed]),
+        lr=float(arrays["learning_rate"][seed]),
+    )
+
+
+def axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """The fixed axes of one repetition, columns ``(d, d)`` in the order of learning.
+
+    The eigenvectors of Σ_k C(plateau k). A dimension learnt at step j is in all of these from k = j on, so
+    the eigenvalues are d − 1, …, 1, 0 and the axes are determined; at the end C = I, and its axes are not.
+    The sign: the coordinate of largest size is positive.
+    """
+    q = np.linalg.eigh(arrays["c"][seed, 1:].sum(0))[1][:, ::-1]
+    return q * np.sign(q[np.abs(q).argmax(0), np.arange(len(q))])
+
+
+def predicted(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """Where the closed form puts the points on each snapshot, U diag(s(t)) V_dᵀ x: ``(snapshots, points, d)``."""
+    closed = solution(arrays, seed)
+    s = closed.singular_values(torch.from_numpy(arrays["snapshot_times"][seed])).numpy()
+    # diag(Γ) is its own eigenbasis up to the sign of each vector, which V keeps.
+    scores = arrays["scores"][seed] @ closed.v[: arrays["scores"].shape[2]].numpy()
+    return (scores * s[:, None, :]) @ closed.u.numpy().T
+
+
+def shares(arrays: dict[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the embeddings' second moment on plateau k in its own top k directions, and on the first k axes."""
+    own, fixed = [], []
+    q = axes(arrays, seed)
+    for k, moment in enumerate(arrays["second_moment"][seed]):
+        total = np.trace(moment)
+        own.append(np.linalg.eigvalsh(moment)[::-1][:k].sum() / total)
+        fixed.append(np.diagonal(q.T @ moment @ q)[:k].sum() / total)
+    return np.array(own), np.array(fixed)
+
+
+def plateaus(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> np.ndarray:
+    """Which plateaus k = 1, … of which repetition exist, ``(repetitions, PLATEAUS or d − 1)`` bool."""
+    tau = arrays["step_times"]
+    if parameters.model == "linear":
+        tau = np.stack([solution(arrays, i).step_times.numpy() for i in range(len(tau))])
+    reached = np.isfinite(tau[:, 1:]) & np.isfinite(arrays["step_times"][:, 1:])
+    with np.errstate(invalid="ignore"):
+        return (reached & (tau[:, 1:] >= WAIT * tau[:, :-1]))[:, :PLATEAUS]
+
+
+def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> list[Claim]:
+    """The worst plateau of those inside the theory's domain."""
+    n, linear = len(arrays["c"]), parameters.model == "linear"
+    exists = plateaus(arrays, parameters)
+    judged = slice(1, exists.shape[1] + 1)
+    own, fixed = (np.array(z)[:, judged] for z in zip(*map_seeds(shares, arrays), strict=True))
+    following = np.linalg.eigvalsh(arrays["c"])[:, :, ::-1]
+    following = np.stack([following[:, k, k] for k in range(1, exists.shape[1] + 1)], axis=1)
+    spread = np.trace(arrays["second_moment"][:, 0], axis1=1, axis2=2)
+
+    def worst(values: np.ndarray, pick, among: np.ndarray = exists) -> float:
+        return float(pick(values[among] if among.any() else values))
+
+    def domain(values: np.ndarray, pick, among: np.ndarray = exists, more: str = "") -> dict:
+        each = [pick(v[a]) for v, a in zip(values, among, strict=True) if a.any()]
+        over = f"; worst of each draw {min(each):.2g} to {max(each):.2g}" if each else ""
+        bound = f"τ_k+1 at least {WAIT} τ_k{more}"
+        note = (
+            f"{among.sum()} of {among.size} plateaus of {n} draws inside the domain ({bound}){over}"
+        )
+        return {"inside": bool(among.any()), "note": note}
+
+    made = [
+        Claim(
+            "rank",
+            "Smallest share of the embeddings' second moment in k directions, on plateau k",
+            worst(own, np.min),
+            0.95,
+            0.0,
+            f"{PAPER}, Figure 1; the bound is ours",
+            "at least",
+            **domain(own, np.min),
+        ),
+        Claim(
+            "fixed-axes",
+            "Smallest share of it on the first k of the fixed axes, on plateau k",
+            worst(fixed, np.min),
+            0.95,
+            0.0,
+            "ours: with an aligned start u_j stays, Proposition 4.1",
+            "at least",
+            **domain(fixed, np.min),
+        ),
+        Claim(
+            "next-eigenvalue",
+            "Largest eigenvalue number k + 1 of C, on plateau k",
+            worst(following, np.max),
+            0.15,
+            0.0,
+            f"{PAPER}, Proposition 4.1; the bound is ours",
+            "at most",
+            **domain(following, np.max),
+        ),
+        Claim(
+            "point",
+            "Largest mean squared length of the embeddings at half the time of the first step",
+            float(spread.max()),
+            1e-4,
+            0.0,
+            f"{PAPER}, Proposition 4.1: p_1 = √p_1(0) there",
+            "at most",
+            inside=linear and parameters.init_scale <= 1e-6,
+            note=f"all {n} draws; a start of at most 1e-6 in a linear model",
+        ),
+    ]
+    if linear:
+        small = np.array([s.leakage <= LEAKAGE for s in map_seeds(solution, arrays)])
+        among = exists & small[:, None]
+        errors = np.array(map_seeds(position_errors, arrays))[:, judged]
+        made.append(
+            Claim(
+                "positions",
+                "Largest distance of the embeddings from where the closed form puts them, relative, on plateaus",
+                worst(errors, np.max, among),
+                0.0,
+                POSITIONS,
+                f"{PAPER}, Proposition 4.1 and Result 4.6",
+                **domain(errors, np.max, among, f", leakage at most {LEAKAGE}"),
+            )
+        )
+    return made
+
+
+#: Twice the worst of five fresh draws.
+POSITIONS = 0.1
+
+
+def position_errors(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """‖Z − Z*‖_F / ‖Z‖_F on each snapshot."""
+    z = arrays["points"][seed]
+    distance = np.linalg.norm(z - predicted(arrays, seed), axis=(1, 2))
+    return distance / np.linalg.norm(z, axis=(1, 2))
+
+
+def map_seeds(function, arrays: dict[str, np.ndarray]) -> list:
+    """A function of the arrays and a repetition, for each repetition."""
+    return [function(arrays, seed) for seed in range(len(arrays["c"]))]
