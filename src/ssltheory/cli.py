@@ -158,7 +158,9 @@ def keep(
         typer.Option(help="What it is, e.g. full; default: its scale, with its data set."),
     ] = None,
 ) -> None:
-    """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it."""
+    """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it, and draw its figure beside it."""
+    from ssltheory import pages
+
     record = records.load(run_folder)
     base = _root()
     scale, dataset = record.provenance["scale"], record.provenance["data"]["name"]
@@ -175,13 +177,16 @@ def keep(
     target = base / "book" / "records" / record.chapter.id / name
     with tempfile.TemporaryDirectory() as draft:
         records.save(Path(draft), record)
+        pages.draw(record, Path(draft) / "figure.png")
         size = sum(file.stat().st_size for file in Path(draft).iterdir())
-    if size > KEPT_BYTES:
-        raise RunError(
-            f"the record takes {size / 1e6:.1f} MB; one that is kept has at most "
-            f"{KEPT_BYTES / 1e6:.0f} MB: save fewer arrays"
-        )
-    records.save(target, record)
+        if size > KEPT_BYTES:
+            raise RunError(
+                f"the record takes {size / 1e6:.1f} MB; one that is kept has at most "
+                f"{KEPT_BYTES / 1e6:.0f} MB: save fewer arrays"
+            )
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("figure.png", "record.npz", "record.json"):  # the mark of success last
+            shutil.copyfile(Path(draft) / file, target / file)
     print(f"kept {target.relative_to(base)} ({size / 1000:.0f} kB)")
 
 
