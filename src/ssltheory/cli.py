@@ -160,7 +160,7 @@ def keep(
     ] = None,
 ) -> None:
     """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it, and draw its figure beside it."""
-    from ssltheory import pages
+    from ssltheory import figures
 
     record = records.load(run_folder)
     base = _root()
@@ -178,7 +178,7 @@ def keep(
     target = base / "book" / "records" / record.chapter.id / name
     with tempfile.TemporaryDirectory() as draft:
         records.save(Path(draft), record)
-        pages.draw(record, Path(draft) / "figure.png")
+        figures.save(record.chapter, record.arrays, Path(draft) / "figure.png")
         size = sum(file.stat().st_size for file in Path(draft).iterdir())
         if size > KEPT_BYTES:
             raise RunError(

@@ -13,7 +13,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import nbformat
 from nbformat import NotebookNode
 
@@ -183,21 +182,13 @@ def _shown(outputs: list[NotebookNode], is_figure: bool) -> list[NotebookNode]:
 
 def _record_figure(made: Path, record: Record, mystnb: dict) -> NotebookNode:
     path = made / "figures" / f"{record.chapter.id}.png"
-    draw(record, path)
+    figures.save(record.chapter, record.arrays, path)
     figure = mystnb["figure"]
     text = (
         f"```{{figure}} figures/{path.name}\n:name: {figure['name']}-record\n:alt: {mystnb['image']['alt']}\n\n"
         f"{figure['caption']} Kept record: {status(record)}.\n```\n\n{strip(record)}"
     )
     return nbformat.v4.new_markdown_cell(text)
-
-
-def draw(record: Record, path: Path) -> None:
-    """The chapter's main figure of a record, as a PNG without a date in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = figures.draw(record.chapter, record.arrays)
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
 
 
 def _kept_table(kept: list[tuple[str, Record]]) -> str:

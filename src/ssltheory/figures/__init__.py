@@ -5,6 +5,7 @@ Ito's, told apart by colour-blind readers; eigenmodes take a ramp, so that their
 """
 
 from importlib import import_module
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -61,6 +62,14 @@ def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
     """The chapter's main figure from the arrays of a record."""
     style()
     return import_module(f"ssltheory.figures.{chapter.module}").main_figure(arrays)
+
+
+def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Write the chapter's main figure as a PNG, the same bytes for the same arrays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = draw(chapter, arrays)
+    figure.savefig(path, metadata={"Software": None})
+    plt.close(figure)
 
 
 def single() -> Axes:
