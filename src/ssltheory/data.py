@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -179,7 +180,7 @@ def find(name_or_path: str | os.PathLike) -> Source:
     if path.suffix == ".npz":
         return _npz(path)
     if ARCHIVE.search(path.name) or tarfile.is_tarfile(path):
-        return _tars(_stem(path), [path])
+        return _tars(_stem(path), *_stamped([path]))
     raise InputError(f"{path.name} is neither an .npz, a tar nor a folder of images: give one")
 
 
@@ -306,7 +307,7 @@ def _in_folder(name: str) -> Source:
         if ARCHIVE.search(path.name) and name in (_stem(path), _whole(path))
     ]
     if tars:
-        return _tars(name, tars)
+        return _tars(name, *_stamped(tars))
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise InputError(
@@ -399,7 +400,12 @@ def _image_folder(path: Path) -> Source:
     return _images(Path(os.path.abspath(path)).name, digest.hexdigest(), members, blobs)
 
 
-def _tars(name: str, paths: list[Path]) -> Source:
+def _stamped(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[int, ...]]:
+    return tuple(paths), tuple(path.stat().st_mtime_ns for path in paths)
+
+
+@lru_cache(maxsize=1)  # a repetition a seed should not unpack 60,000 images anew
+def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Source:
     members, blobs, hashes = [], [], []
     for path in paths:
         try:
