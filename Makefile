@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab lint format lock clean
+.PHONY: help setup book test lab lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ format: setup ## mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) $(NOTEBOOKS))
+
+bench: setup ## time ours against its peers, which are added to .venv; ratios go to runs/benchmarks
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.txt --editable '.[bench]'
+	for what in losses augmentations training; do $(BIN)/python -m benchmarks.$$what || exit; done
 
 lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
