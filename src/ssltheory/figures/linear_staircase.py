@@ -34,7 +34,7 @@ def loss(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
         ylabel=r"loss  $\|C - I\|_F^2$", xlabel=TIME, ylim=(-0.4, arrays["start"].shape[1] + 0.4)
     )
     _log_time(axes, times)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left")
     return axes
 
 
