@@ -188,3 +188,13 @@ def test_links_lead_to_the_source_notebook(site, tmp_path, monkeypatch):
         assert all(
             "notebooks" in url and "book/chapters" not in url for url in urls if ".ipynb" in url
         ), urls
+
+
+def test_the_film_of_the_embeddings_plays_in_its_page(page, site):
+    page.goto(f"{site}book/chapters/03-embedding-dimensions.html", wait_until="networkidle")
+    film = page.locator("#embedding-film")
+    film.locator("input").fill("0")
+    film.get_by_role("button", name="Play").click()
+    page.wait_for_function("+document.querySelector('#embedding-film input').value > 3")
+    film.get_by_role("button", name="Pause").click()
+    assert not page.faults, "\n".join(page.faults)

@@ -89,8 +89,9 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
     from ssltheory.chapters.embedding_dimensions import CHAPTER as embedding_dimensions
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
+    from ssltheory.chapters.no_collapse import CHAPTER as no_collapse
 
-    return [linear_staircase, deep_staircase, embedding_dimensions]
+    return [linear_staircase, deep_staircase, embedding_dimensions, no_collapse]
 
 
 def find(name: str) -> Chapter:

@@ -19,7 +19,7 @@ class DeepStaircase(Parameters):
         "mlp", description="network; only the ResNets have BatchNorm"
     )
     resolution: int = Field(16, ge=0, description="images resized to this side; 0: as they are")
-    crop: int = Field(12, ge=1, description="side of the views in pixels")
+    crop: int = Field(14, ge=1, description="side of the views in pixels")
     augment: Literal["crop", "standard"] = Field(
         "crop", description="views: random crops alone, or SimCLR's augmentations"
     )
@@ -35,14 +35,14 @@ class DeepStaircase(Parameters):
     init_scale: float = Field(
         0.3, gt=0, lt=1, description="small start: every parameter of He's start times this"
     )
-    lr_barlow_twins: float = Field(0.01, gt=0, description="learning rate of Barlow Twins")
-    lr_simclr: float = Field(0.01, gt=0, description="learning rate of SimCLR")
-    lr_vicreg: float = Field(0.0005, gt=0, description="learning rate of VICReg")
+    lr_barlow_twins: float = Field(0.008, gt=0, description="learning rate of Barlow Twins")
+    lr_simclr: float = Field(0.005, gt=0, description="learning rate of SimCLR")
+    lr_vicreg: float = Field(0.001, gt=0, description="learning rate of VICReg")
     lr_standard: float = Field(
         0.02, gt=0, description="learning rate of the standard start, as a share of the above"
     )
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises")
-    steps: int = Field(2000, ge=1, description="steps of gradient descent")
+    steps: int = Field(2500, ge=1, description="steps of gradient descent")
     n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other start, images and crops")
     minutes: float = Field(
         0.0,
@@ -90,5 +90,5 @@ CHAPTER = Chapter(
         "dimension at a time: each step of the loss is one new eigenvalue."
     ),
     parameters=DeepStaircase,
-    seconds={"tiny": 10, "quick": 30, "full": 300, "paper": 480},
+    seconds={"tiny": 10, "quick": 30, "full": 420, "paper": 480},
 )

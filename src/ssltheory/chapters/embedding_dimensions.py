@@ -65,5 +65,5 @@ CHAPTER = Chapter(
         "and a learnt dimension stays where it is: a point, a line, a surface, a solid."
     ),
     parameters=EmbeddingDimensions,
-    seconds={"tiny": 5, "quick": 12, "full": 30, "paper": 30},
+    seconds={"tiny": 6, "quick": 14, "full": 60, "paper": 180},
 )

@@ -2,6 +2,11 @@
 
 Barlow Twins sees the uncentred C, whose first mode is the constant; VICReg and dot-product SimCLR see the
 covariance. Each loss is judged by the spectrum that it sees. How a step is told from its neighbours is ours.
+
+The bounds were set on fresh seeds, at the quick scale (10 to 14, digits) and at the full one (10 to 12, exact CIFAR-10
+pixels), input standardised: small start 0.96 and 0.96 of the neighbours of Barlow Twins separated, standard start none;
+fewest dimensions at most 1.1, and a standard start never below 1.5; 7, 3 and 4 onsets of Barlow Twins, SimCLR and
+VICReg against 2 to 3, 0 and 0.
 """
 
 import numpy as np
@@ -48,7 +53,7 @@ def dimensions(eigenvalues: np.ndarray) -> np.ndarray:
 
 
 def claims(arrays: dict[str, np.ndarray], parameters: DeepStaircase) -> list[Claim]:
-    """One block for each loss that was run."""
+    """A block for each loss that was run."""
     judged = []
     for at, method in enumerate(arrays["methods"].tolist()):
         measured = {
@@ -62,7 +67,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: DeepStaircase) -> list[Cla
 
 def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
     dims = dimensions(lam[SMALL])  # (seeds, T)
-    share = [np.mean([separated(times[s], one) for one in lam[s]]) for s in (SMALL, STANDARD)]
+    share = [float(np.mean([separated(times[s], x) for x in lam[s]])) for s in (SMALL, STANDARD)]
     clean = {
         "inside": parameters.batch_size == 0,
         "note": f"mean or worst of {lam.shape[1]} seeds; claimed of full batches of fixed pairs",
@@ -139,12 +144,12 @@ def _other(method, times, lam, parameters) -> list[Claim]:
 
 def _steps(method: str, times: np.ndarray, lam: np.ndarray) -> list[Claim]:
     counts = [[steps(times[s], one) for one in lam[s]] for s in (SMALL, STANDARD)]
-    note = f"onsets: eigenvalue past {LEVEL}, times a factor {APART} apart; worst of {lam.shape[1]} seeds"
+    note = f"onsets: eigenvalue past {LEVEL}, times a factor {APART} apart; median of {lam.shape[1]} seeds"
     return [
         Claim(
             f"{method}-steps",
             f"{NAMES[method]}, small start: separate onsets of eigenvalues",
-            min(counts[SMALL]),
+            float(np.median(counts[SMALL])),
             3,
             0,
             f"{PAPER}; score ours",
@@ -154,8 +159,8 @@ def _steps(method: str, times: np.ndarray, lam: np.ndarray) -> list[Claim]:
         Claim(
             f"{method}-more-steps",
             f"{NAMES[method]}: separate onsets, small less standard start",
-            float(np.subtract(*counts).min()),
-            1,
+            float(np.median(np.subtract(*counts))),
+            2,
             0,
             f"{PAPER}; score ours",
             "at least",

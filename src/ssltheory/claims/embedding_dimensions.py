@@ -2,7 +2,11 @@
 
 A plateau is a wait: plateau k is judged where τ_{k+1} ≥ 1.25 τ_k. For the linear model τ is the closed form's,
 known before training, and the condition is close to γ_{k+1} ≤ 0.8 γ_k; for the network τ is measured. At the
-bound, with −log p(0) ≈ 30, the next eigenvalue at the middle of the plateau is e^{−30 (1 − 0.8) / 2} ≈ 0.05.
+bound, with −log p(0) ≈ 30, the next eigenvalue at the middle of the plateau is e^{−30 (1 − 0.8) / 2} ≈ 0.05; twice
+that is claimed, and a start of at most 1e-6 is small enough for it (the network's 0.3 is the one measured).
+
+On twenty fresh draws (seeds 100 to 119) the worst plateau had 0.051, shares of 0.981, and positions off by 0.06.
+The bound of the shares, 0.95, is older than these draws.
 """
 
 import numpy as np
@@ -14,16 +18,18 @@ from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
 
 PLATEAUS = 4  # judged: a point to a solid, and one beyond what can be drawn
 WAIT = 1.25  # least τ_{k+1} / τ_k
-LEAKAGE = 0.3  # largest at which positions are claimed, as in chapter 01
+SMALL = {"linear": 1e-6, "mlp": 0.3}  # largest start at which a wait of WAIT is long enough
+LEADING = 100  # modes of Γ taken into the closed form: those after them leak nothing that counts
+LEAKAGE = 0.1  # largest at which positions are claimed; to first order they are off by as much
 PAPER = "simon2023stepwise"
 
 
 def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
-    """The closed form of one repetition of the linear model, in the eigenbasis of its Γ."""
+    """The closed form of one repetition of the linear model, in the leading eigenbasis of its Γ."""
     return linear_barlow_twins(
-        torch.diag(torch.from_numpy(arrays["gamma"][seed])),
+        torch.diag(torch.from_numpy(arrays["gamma"][seed, :LEADING])),
         arrays["start"].shape[1],
-        w0=torch.from_numpy(arrays["start"][seed]),
+        w0=torch.from_numpy(arrays["start"][seed, :, :LEADING]),
         lr=float(arrays["learning_rate"][seed]),
     )
 
@@ -35,7 +41,16 @@ def axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
     the eigenvalues are d − 1, …, 1, 0 and the axes are determined; at the end C = I, and its axes are not.
     The sign: the coordinate of largest size is positive.
     """
-    q = np.linalg.eigh(arrays["c"][seed, 1:].sum(0))[1][:, ::-1]
+    return _principal(arrays["c"][seed, 1:-1].sum(0))
+
+
+def final_axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """The principal axes of the final embedding, columns ``(d, d)``: what not to use (see ``axes``)."""
+    return _principal(arrays["second_moment"][seed, -1])
+
+
+def _principal(moment: np.ndarray) -> np.ndarray:
+    q = np.linalg.eigh(moment)[1][:, ::-1]
     return q * np.sign(q[np.abs(q).argmax(0), np.arange(len(q))])
 
 
@@ -48,15 +63,17 @@ def predicted(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
     return (scores * s[:, None, :]) @ closed.u.numpy().T
 
 
-def shares(arrays: dict[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the embeddings' second moment on plateau k in its own top k directions, and on the first k axes."""
-    own, fixed = [], []
-    q = axes(arrays, seed)
-    for k, moment in enumerate(arrays["second_moment"][seed]):
-        total = np.trace(moment)
-        own.append(np.linalg.eigvalsh(moment)[::-1][:k].sum() / total)
-        fixed.append(np.diagonal(q.T @ moment @ q)[:k].sum() / total)
-    return np.array(own), np.array(fixed)
+def shares(arrays: dict[str, np.ndarray], seed: int, axes_of=None) -> np.ndarray:
+    """Share of the embeddings' second moment on plateau k along k axes, ``(snapshots,)``.
+
+    Args:
+        arrays, seed: of the record.
+        axes_of: ``axes`` or ``final_axes``, fixed; None: the top k principal axes of that moment.
+    """
+    moments = arrays["second_moment"][seed]
+    q = np.linalg.eigh(moments)[1][:, :, ::-1] if axes_of is None else axes_of(arrays, seed)
+    along = np.diagonal(np.swapaxes(q, -1, -2) @ moments @ q, axis1=1, axis2=2)
+    return np.array([row[:k].sum() / row.sum() for k, row in enumerate(along)])
 
 
 def plateaus(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> np.ndarray:
@@ -64,9 +81,15 @@ def plateaus(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> 
     tau = arrays["step_times"]
     if parameters.model == "linear":
         tau = np.stack([solution(arrays, i).step_times.numpy() for i in range(len(tau))])
+    small = _small_start(parameters)
     reached = np.isfinite(tau[:, 1:]) & np.isfinite(arrays["step_times"][:, 1:])
     with np.errstate(invalid="ignore"):
-        return (reached & (tau[:, 1:] >= WAIT * tau[:, :-1]))[:, :PLATEAUS]
+        return (small & reached & (tau[:, 1:] >= WAIT * tau[:, :-1]))[:, :PLATEAUS]
+
+
+def _small_start(parameters: EmbeddingDimensions) -> bool:
+    scale = parameters.init_scale if parameters.model == "linear" else parameters.net_scale
+    return scale <= SMALL[parameters.model]
 
 
 def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> list[Claim]:
@@ -74,7 +97,10 @@ def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> li
     n, linear = len(arrays["c"]), parameters.model == "linear"
     exists = plateaus(arrays, parameters)
     judged = slice(1, exists.shape[1] + 1)
-    own, fixed = (np.array(z)[:, judged] for z in zip(*map_seeds(shares, arrays), strict=True))
+    own, fixed, final = (
+        np.array([shares(arrays, seed, q) for seed in range(n)])[:, judged]
+        for q in (None, axes, final_axes)
+    )
     following = np.linalg.eigvalsh(arrays["c"])[:, :, ::-1]
     following = np.stack([following[:, k, k] for k in range(1, exists.shape[1] + 1)], axis=1)
     spread = np.trace(arrays["second_moment"][:, 0], axis1=1, axis2=2)
@@ -82,14 +108,14 @@ def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> li
     def worst(values: np.ndarray, pick, among: np.ndarray = exists) -> float:
         return float(pick(values[among] if among.any() else values))
 
-    def domain(values: np.ndarray, pick, among: np.ndarray = exists, more: str = "") -> dict:
+    def domain(
+        values: np.ndarray, pick, among: np.ndarray = exists, more: str = "", after: str = ""
+    ) -> dict:
         each = [pick(v[a]) for v, a in zip(values, among, strict=True) if a.any()]
         over = f"; worst of each draw {min(each):.2g} to {max(each):.2g}" if each else ""
-        bound = f"τ_k+1 at least {WAIT} τ_k{more}"
-        note = (
-            f"{among.sum()} of {among.size} plateaus of {n} draws inside the domain ({bound}){over}"
-        )
-        return {"inside": bool(among.any()), "note": note}
+        bound = f"start at most {SMALL[parameters.model]:g}, τ_k+1 at least {WAIT} τ_k{more}"
+        count = f"{among.sum()} of {among.size} plateaus of {n} draws inside the domain"
+        return {"inside": bool(among.any()), "note": f"{count} ({bound}){over}{after}"}
 
     made = [
         Claim(
@@ -110,13 +136,15 @@ def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> li
             0.0,
             "ours: with an aligned start u_j stays, Proposition 4.1",
             "at least",
-            **domain(fixed, np.min),
+            **domain(
+                fixed, np.min, after=f"; on the final principal axes {worst(final, np.min):.2g}"
+            ),
         ),
         Claim(
             "next-eigenvalue",
             "Largest eigenvalue number k + 1 of C, on plateau k",
             worst(following, np.max),
-            0.15,
+            0.1,
             0.0,
             f"{PAPER}, Proposition 4.1; the bound is ours",
             "at most",
@@ -130,30 +158,26 @@ def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> li
             0.0,
             f"{PAPER}, Proposition 4.1: p_1 = √p_1(0) there",
             "at most",
-            inside=linear and parameters.init_scale <= 1e-6,
+            inside=linear and _small_start(parameters),
             note=f"all {n} draws; a start of at most 1e-6 in a linear model",
         ),
     ]
     if linear:
-        small = np.array([s.leakage <= LEAKAGE for s in map_seeds(solution, arrays)])
+        small = np.array([solution(arrays, seed).leakage <= LEAKAGE for seed in range(n)])
         among = exists & small[:, None]
-        errors = np.array(map_seeds(position_errors, arrays))[:, judged]
-        made.append(
-            Claim(
-                "positions",
-                "Largest distance of the embeddings from where the closed form puts them, relative, on plateaus",
-                worst(errors, np.max, among),
-                0.0,
-                POSITIONS,
-                f"{PAPER}, Proposition 4.1 and Result 4.6",
-                **domain(errors, np.max, among, f", leakage at most {LEAKAGE}"),
-            )
-        )
-    return made
-
-
-#: Twice the worst of five fresh draws.
-POSITIONS = 0.1
+        errors = np.array([position_errors(arrays, seed) for seed in range(n)])[:, judged]
+    else:
+        among, errors = np.zeros_like(exists), np.full(exists.shape, np.nan)
+    positions = Claim(
+        "positions",
+        "Largest distance of the embeddings from where the closed form puts them, relative, on plateaus",
+        worst(errors, np.max, among),
+        0.0,
+        LEAKAGE,
+        f"{PAPER}, Proposition 4.1 and Result 4.6",
+        **domain(errors, np.max, among, f", leakage at most {LEAKAGE}, a linear model"),
+    )
+    return [*made, positions]
 
 
 def position_errors(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
@@ -161,8 +185,3 @@ def position_errors(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
     z = arrays["points"][seed]
     distance = np.linalg.norm(z - predicted(arrays, seed), axis=(1, 2))
     return distance / np.linalg.norm(z, axis=(1, 2))
-
-
-def map_seeds(function, arrays: dict[str, np.ndarray]) -> list:
-    """A function of the arrays and a repetition, for each repetition."""
-    return [function(arrays, seed) for seed in range(len(arrays["c"]))]

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ssltheory.claims.deep_staircase import NAMES, SEES, SMALL, STANDARD, onsets
 from ssltheory.figures import COLORS, ramp
@@ -129,4 +130,7 @@ def _onsets(arrays, at: int, start: int, seed: int) -> np.ndarray:
 
 def _log_time(axes: Axes, arrays, at: int, start: int, seed: int) -> None:
     times, marks = arrays["times"][at, start], _onsets(arrays, at, start, seed)
-    axes.set(xscale="log", xlim=(max(times[1], marks.min() / 3 if len(marks) else 0), times[-1]))
+    late = start == SMALL and len(marks)
+    left = min(marks.min() / 3, times[-1] / 30) if late else times[1]
+    axes.set(xscale="log", xlim=(min(max(left, times[1]), times[-1] / 3), times[-1]))
+    axes.xaxis.set_minor_formatter(NullFormatter())

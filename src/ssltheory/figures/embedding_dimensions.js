@@ -23,33 +23,32 @@
 
   function cloud(frame) {
     const [c, width, height] = surface(box);
-    const turn = still.matches ? 0 : 0.55 * Math.sin((2 * Math.PI * frame) / (frames - 1));
+    const turn = still.matches ? 0 : 0.5 * Math.sin((2 * Math.PI * frame) / (frames - 1));
     const [ca, sa, ce, se] = [Math.cos(0.95 + turn), Math.sin(0.95 + turn), Math.cos(0.35), Math.sin(0.35)];
-    const size = Math.min(width, height) / 3.5;
-    const flat = (x, y, z) => [
+    const size = Math.min(width, height) / 3.4;
+    const flat = ([x, y, z]) => [
       width / 2 + size * (ca * y - sa * x), height / 2 - size * (ce * z - se * (ca * x + sa * y))];
-    const line = (a, b) => { c.beginPath(); c.moveTo(...flat(...a)); c.lineTo(...flat(...b)); c.stroke(); };
+    const dot = (p, radius) => { c.beginPath(); c.arc(...flat(p), radius, 0, 7); c.fill(); };
+    const onto = (p, wall) => p.map((v, i) => (i === wall ? -1 : v));
     const corners = [[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -1]];
-    c.globalAlpha = 0.3;
-    for (let i = 0; i < 4; i++) {
-      for (const z of [-1, 1]) line([...corners[i], z], [...corners[i + 1], z]);
-      line([...corners[i], -1], [...corners[i], 1]);
-    }
-    c.globalAlpha = 0.8;
-    [[1.15, 0, 0], [0, 1.15, 0], [0, 0, 1.2]].forEach((p, i) => {
-      line([0, 0, 0], p);
-      c.fillText("axis " + (i + 1), ...flat(...p));
-    });
-    const low = Math.floor(frame), high = Math.min(low + 1, frames - 1), share = frame - low;
-    const value = (i) => ((1 - share) * points[low * images * 3 + i] + share * points[high * images * 3 + i]) / 32767;
-    c.globalAlpha = 0.85;
-    for (let i = 0; i < images; i++) {
-      const [x, y] = flat(value(3 * i), value(3 * i + 1), value(3 * i + 2));
-      c.fillStyle = data.colors[i];
+    c.globalAlpha = 0.4;
+    for (let wall = 0; wall < 3; wall++) {
       c.beginPath();
-      c.arc(x, y, 2.6, 0, 7);
-      c.fill();
+      for (const corner of corners) c.lineTo(...flat([...corner.slice(0, wall), -1, ...corner.slice(wall)]));
+      c.stroke();
     }
+    c.globalAlpha = 1;
+    for (let i = 0; i < 3; i++) c.fillText("axis " + (i + 1), ...flat([0, 1, 2].map((j) => (j === i ? 1.15 : -1))));
+    const [ox, oy] = flat(data.origin);
+    c.fillRect(ox - 6, oy - 0.5, 12, 1);
+    c.fillRect(ox - 0.5, oy - 6, 1, 12);
+    const low = Math.floor(frame), high = Math.min(low + 1, frames - 1), share = frame - low;
+    const value = (i) => ((1 - share) * points[3 * low * images + i] + share * points[3 * high * images + i]) / 16384;
+    const at = [...data.colors.keys()].map((i) => [value(3 * i), value(3 * i + 1), value(3 * i + 2)]);
+    c.globalAlpha = 0.25;
+    for (let wall = 0; wall < 3; wall++) at.forEach((p) => dot(onto(p, wall), 1.2));
+    c.globalAlpha = 0.9;
+    at.forEach((p, i) => { c.fillStyle = data.colors[i]; dot(p, 2.6); });
   }
 
   function staircase(frame) {
@@ -76,7 +75,8 @@
     c.fillStyle = "#d55e00";
     c.fill();
     const t = Math.exp(mix(logs)), taken = data.steps.filter((tau) => tau <= t).length;
-    text.textContent = `t = ${t.toPrecision(2)}, steps taken: ${taken}, loss ${mix(data.loss).toFixed(2)}`;
+    const shape = data.shapes[taken] ?? "more than can be drawn";
+    text.textContent = `t = ${t.toPrecision(2)}: ${shape}, loss ${mix(data.loss).toFixed(2)}`;
     slider.setAttribute("aria-valuetext", text.textContent);
   }
 

@@ -16,7 +16,7 @@ from ssltheory.figures import COLORS, THEORY, ramp
 TIME = "time  t = learning rate × step"
 SHAPES = ("a point", "a line", "a surface", "a solid")
 AZIMUTH, ELEVATION = 0.95, 0.35  # from where the box is seen, as in the film
-RINGS = 12  # images whose predicted place is drawn
+RINGS = 8  # images whose predicted place is drawn
 
 
 def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
@@ -24,8 +24,8 @@ def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
 
     As in Figure 1, right, of simon2023stepwise.
     """
-    figure = plt.figure(figsize=(7.6, 6.4))
-    rows = figure.subfigures(3, 1, height_ratios=(1.25, 1.9, 1.1))
+    figure = plt.figure(figsize=(7.6, 5.6))
+    rows = figure.subfigures(3, 1, height_ratios=(1.2, 1.6, 0.95))
     staircase(rows[0].subplots(), arrays, seed)
     boxes = rows[1].subplots(1, len(SHAPES))
     bars = rows[2].subplots(1, len(SHAPES), sharey=True)
@@ -63,31 +63,42 @@ def staircase(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
 
 def cloud(axes: Axes, arrays: dict[str, np.ndarray], k: int, seed: int = 0) -> Axes:
     """The embeddings on snapshot k on the first three fixed axes, in a box that is the same for all k."""
-    q = theory.axes(arrays, seed)[:, :3]
-    reach = np.abs(arrays["points"][seed, 1 : len(SHAPES)] @ q).max()
-    points = arrays["points"][seed, k] @ q / reach
-    for wall, at in enumerate((-1, -1, -1)):
+    points = in_box(arrays, arrays["points"][seed, k], seed)
+    for wall in range(3):
         shadow = points.copy()
-        shadow[:, wall] = at
+        shadow[:, wall] = -1
         axes.scatter(*_flat(shadow), s=2, color="#c9c9c9", lw=0, zorder=1)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
     for wall in range(3):
         axes.plot(*_flat(np.insert(corners, wall, -1, axis=1)), color="#9a9a9a", lw=0.6, zorder=0)
-    axes.plot(*_flat(np.zeros((1, 3))), "+", color=THEORY, ms=7, mew=1, zorder=2)
+    origin = in_box(arrays, np.zeros((1, arrays["points"].shape[3])), seed)
+    axes.plot(*_flat(origin), "+", color=THEORY, ms=7, mew=1, zorder=2)
     axes.scatter(
         *_flat(points), s=7, c=colors(arrays["brightness"][seed]), lw=0, alpha=0.9, zorder=3
     )
     if "gamma" in arrays:
-        rings = theory.predicted(arrays, seed)[k, :RINGS] @ q / reach
-        axes.scatter(*_flat(rings), s=26, facecolors="none", edgecolors=THEORY, lw=0.8, zorder=4)
+        rings = theory.predicted(arrays, seed)[k, :RINGS]
+        rings = in_box(arrays, rings, seed)
+        axes.scatter(*_flat(rings), s=24, facecolors="none", edgecolors=THEORY, lw=0.7, zorder=4)
     for i in range(3):
         end = np.full((1, 3), -1.0)
-        end[0, i] = 1.25 if i == 2 else 1.45
+        end[0, i] = 1.15 if i == 2 else 1.3
         axes.text(*_flat(end).ravel(), str(i + 1), ha="center", va="center", fontsize=8)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.set_title(f"{SHAPES[k]}: {k} step{'s' * (k != 1)} taken")
     return axes
+
+
+def in_box(arrays: dict[str, np.ndarray], z: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Embeddings ``(..., d)`` on the first three fixed axes, in units of the box: ``(..., 3)``.
+
+    The box, [−1, 1]³, is a cube around the origin and the clouds of all snapshots that are drawn.
+    """
+    q = theory.axes(arrays, seed)[:, :3]
+    drawn = (arrays["points"][seed, : len(SHAPES)] @ q).reshape(-1, 3)
+    low, high = np.minimum(drawn.min(0), 0), np.maximum(drawn.max(0), 0)
+    return (z @ q - (low + high) / 2) / (0.53 * (high - low).max())
 
 
 def along_axes(axes: Axes, arrays: dict[str, np.ndarray], k: int, seed: int = 0) -> Axes:
@@ -121,17 +132,19 @@ class Film:
 
     def data(self) -> dict:
         """What the script draws, for JSON: points as 16-bit integers in base64, times, loss, colours."""
-        arrays, q = self.arrays, theory.axes(self.arrays, 0)[:, :3]
+        arrays = self.arrays
         kept = np.linspace(0, len(arrays["times"][0]) - 1, len(arrays["film"])).astype(int)
         times, loss = arrays["times"][0][kept], arrays["loss"][0][kept]
         seen = times >= arrays["step_times"][0, 0] / 4
-        points = arrays["film"][seen, : self.images].astype(float) @ q
-        points = np.rint(32767 * points / np.abs(points).max()).astype("<i2")
+        points = in_box(arrays, arrays["film"][seen, : self.images].astype(float))
+        points = np.rint(16384 * points.clip(-1.9, 1.9)).astype("<i2")
         shots = np.searchsorted(times[seen], arrays["snapshot_times"][0, : len(SHAPES)])
         steps = arrays["step_times"][0]
         return {
             "shape": points.shape[:2],
             "points": base64.b64encode(points.tobytes()).decode(),
+            "origin": in_box(arrays, np.zeros(arrays["film"].shape[2])).round(3).tolist(),
+            "shapes": SHAPES,
             "times": [float(f"{t:.4g}") for t in times[seen]],
             "loss": [round(float(v), 3) for v in loss[seen]],
             "steps": [float(f"{t:.4g}") for t in steps[np.isfinite(steps)]],

@@ -330,6 +330,28 @@ def asymmetry(w_p: Tensor) -> Tensor:
 # Modes
 
 
+def aligned_start(
+    p: Tensor, s: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """W = U diag(√s) Vᵀ and W_p = U diag(p) Uᵀ with random orthogonal U and V: modes (p_j, s_j) where X = I.
+
+    Args:
+        p, s: ``(d,)``, s >= 0; generator: of U and V, on the CPU.
+
+    Returns:
+        W, W_p and U, ``(d, d)`` float64 each.
+    """
+    p, s = (torch.as_tensor(z).to(torch.float64) for z in (p, s))
+    draws = torch.randn(2, len(p), len(p), generator=generator, dtype=torch.float64)
+    u, v = torch.linalg.qr(draws).Q
+    return (u * s.sqrt()) @ v.mT, (u * p) @ u.mT, u
+
+
+def in_modes(matrix: Tensor, u: Tensor) -> Tensor:
+    """The diagonal of Uᵀ M U, ``(..., d, d) -> (..., d)``: p_j of W_p, s_j of F."""
+    return torch.einsum("...ij,ik,jk->...k", matrix, u, u)
+
+
 @dataclass(frozen=True)
 class FixedPoints:
     """Where a mode rests beside zero; NaN where everything collapses.

@@ -1,0 +1,258 @@
+"""Chapter 02: its claims hold as its own cells measure them, planted faults are red, the paper's path runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from ssltheory import chapters, claims, losses, records
+from ssltheory.chapters import NOT_SETTINGS, SCALES
+from ssltheory.claims import deep_staircase
+from ssltheory.errors import InputError, RunError
+
+CHAPTER = chapters.find("02-deep-staircase")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+SMALLER = chapters.preset(CHAPTER, "tiny") | {"n_seeds": 1}
+RESNET = {
+    "dataset": "stl10",
+    "loss": "all",
+    "encoder": "resnet18",
+    "resolution": 96,
+    "crop": 64,
+    "augment": "standard",
+    "n_images": 0,
+    "batch_size": 2,
+    "n_probe": 4,
+    "width": 16,
+    "steps": 2,
+    "n_seeds": 1,
+    "minutes": 9.0,
+}
+
+
+def is_parameters(cell):
+    return "parameters" in cell["metadata"].get("tags", [])
+
+
+def run_cells(out, **parameters):
+    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
+    namespace = {}
+    for cell in CODE:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
+        if is_parameters(cell):
+            namespace.update(parameters, out=str(out))
+    return namespace["record"]
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, 2))
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures():
+    yield
+    pytest.importorskip("matplotlib.pyplot").close("all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run_cells(folder, **SMALLER)
+
+
+@pytest.fixture
+def stl10(tmp_path, monkeypatch):
+    """STL-10's files in their binary format, of random pixels; torchvision's checksums are switched off for them."""
+    base = tmp_path / "data" / "stl10_binary"
+    base.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    pixels = {}
+    for split, n in (("train", 5), ("test", 3), ("unlabeled", 4)):
+        pixels[split] = rng.integers(0, 256, (n, 3, 96, 96), dtype=np.uint8)
+        pixels[split].transpose(0, 1, 3, 2).tofile(base / f"{split}_X.bin")  # column by column
+        if split != "unlabeled":
+            rng.integers(1, 11, n, dtype=np.uint8).tofile(base / f"{split}_y.bin")
+    (base / "class_names.txt").write_text("\n".join("abcdefghij"))
+    monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
+    monkeypatch.setenv("SSLTHEORY_DATA", str(tmp_path / "data"))
+    return pixels
+
+
+# What the chapter claims
+
+
+def test_every_claim_holds(record):
+    assert set(verdicts(record.claims).values()) == {"holds"}, record.claims
+    assert len(record.claims) == 6
+
+
+def test_claims_of_the_written_record_are_judged_alike(record, folder):
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_the_constant_is_learnt_first_and_missing_from_the_covariance(record):
+    c, of_z = (record.arrays[name][0, 0, 0] for name in ("eigenvalues", "covariance"))
+    onset = np.argmax(c[:, 0] > 0.5)
+    assert of_z[onset].max() < 0.2
+    assert c[-1, -1] > 0.8
+    assert of_z[-1, -1] < 0.2
+
+
+def test_score_tells_steps_from_a_common_rise():
+    times = np.linspace(0, 100, 401)
+    one_by_one = 1 / (1 + np.exp(-(times[:, None] - np.array([10, 25, 50, 90]))))
+    together = 1 / (1 + np.exp(-(times[:, None] - np.array([50, 50.1, 50.2, 50.3]))))
+    assert deep_staircase.separated(times, one_by_one) == 1
+    assert deep_staircase.separated(times, together) == 0
+    assert deep_staircase.steps(times, one_by_one) == 4
+    assert deep_staircase.steps(times, together) == 1
+    assert deep_staircase.steps(times, one_by_one + 1) == 0
+
+
+# Planted faults
+
+
+def test_a_standard_start_passed_as_small_is_red(tmp_path):
+    wrong = {"init_scale": 0.99, "lr_barlow_twins": 2e-4, "lr_standard": 1.0}
+    found = verdicts(run_cells(tmp_path, **SMALLER | wrong).claims)
+    assert found["barlow_twins-separated"] == found["barlow_twins-more-steps"] == "fails"
+
+
+def test_the_covariance_for_the_uncentred_moment_is_red(record):
+    swapped = record.arrays | {"eigenvalues": record.arrays["covariance"]}
+    found = verdicts(claims.evaluate(CHAPTER.id, swapped, record.parameters))
+    assert found["barlow_twins-separated"] == found["barlow_twins-end"] == "fails"
+
+
+def test_the_normalised_loss_is_red(tmp_path, monkeypatch):
+    right = losses.barlow_twins
+
+    def normalised(z_a, z_b, lambda_, normalize):
+        return right(z_a, z_b, lambda_=lambda_, normalize=True)
+
+    monkeypatch.setattr(losses, "barlow_twins", normalised)
+    found = verdicts(
+        run_cells(tmp_path, **SMALLER | {"steps": 600, "lr_barlow_twins": 1e-4}).claims
+    )
+    assert found["barlow_twins-separated"] == "fails"
+
+
+# The paper's path: ResNet, standard augmentations, STL-10's format, checkpoints
+
+
+def test_stl10_is_read_as_it_was_written(stl10):
+    from ssltheory import data
+
+    found = data.load("stl10", "train+unlabeled")
+    assert np.array_equal(found.x, np.concatenate([stl10["train"], stl10["unlabeled"]]))
+
+
+def test_resnet_path_goes_on_from_its_checkpoints(stl10, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(records.Run, "save", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_cells(out, **RESNET)
+    assert len(list((out / "checkpoints").iterdir())) == 6  # three losses, two starts
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", _killed)  # nothing is left to train
+        record = run_cells(out, **RESNET)
+    assert record.provenance["data"]["name"] == "stl10"
+    assert record.arrays["methods"].tolist() == ["barlow_twins", "simclr", "vicreg"]
+    assert record.arrays["hidden"].shape[-2:] == (4, 16)
+    assert not (out / "checkpoints").exists()
+
+
+def test_resnet50_runs(stl10, tmp_path):
+    parameters = {"encoder": "resnet50", "loss": "vicreg", "batch_size": 2, "minutes": 0.0}
+    record = run_cells(tmp_path / "run", **RESNET | parameters)
+    assert record.arrays["loss"].shape == (1, 2, 1, 3)
+
+
+def test_when_time_is_up_it_says_how_to_go_on(tmp_path):
+    with pytest.raises(RunError, match="run the same command again"):
+        run_cells(tmp_path, **SMALLER | {"minutes": 1e-9})
+
+
+@pytest.mark.parametrize("batch_size", [0, 8])
+def test_small_conv_path_runs(tmp_path, batch_size):
+    parameters = {"encoder": "small_conv", "loss": "simclr", "steps": 4, "batch_size": batch_size}
+    record = run_cells(tmp_path, **SMALLER | parameters | {"n_images": 16, "n_probe": 16})
+    assert record.arrays["loss"].shape[:3] == (1, 2, 1)
+
+
+def _killed(*arguments, **rest):
+    raise KeyboardInterrupt
+
+
+# The notebook and its parameters
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop": 17}, "crop=17: the images have 16 pixels"),
+        ({"n_images": 1_000_000}, "n_images=1000000: digits has"),
+        ({"n_images": 1}, "contrast needs two images"),
+        ({"batch_size": 97}, "batch_size=97: take 2 to 96"),
+        ({"warmup": 9999}, "warmup=9999: the run has 2500"),
+        ({"loss": "byol"}, "loss=byol"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_compute(tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        run_cells(tmp_path, **wrong)
+
+
+def test_parameters_cell_is_the_chapters_model():
+    cells = [cell for cell in CELLS if is_parameters(cell)]
+    assert len(cells) == 1
+    namespace = {}
+    exec("".join(cells[0]["source"]), namespace)
+    types = namespace.pop("__annotations__")
+    fields = CHAPTER.parameters.model_fields
+    assert types.keys() == fields.keys()
+    for name, field in fields.items():
+        assert namespace[name] == field.default
+        assert type(namespace[name]) is types[name]
+        assert field.annotation is types[name] or types[name] is str  # a choice among words
+    assert namespace.keys() - {"__builtins__"} == fields.keys()
+
+
+def test_cells_are_few_short_and_without_output():
+    assert len(CODE) <= 11
+    for cell in CODE:
+        assert len(cell["source"]) <= 20 or is_parameters(cell)
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_preset_is_the_scale_it_is_named_after(scale):
+    values = chapters.preset(CHAPTER, scale)
+    parameters = chapters.parse(CHAPTER, values)
+    assert chapters.scale_of(CHAPTER, parameters) == scale
+    assert {name: getattr(parameters, name) for name in values} == values
+    if scale != "quick":
+        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
+        assert settings <= values.keys(), "a preset says all of its settings"

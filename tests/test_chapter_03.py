@@ -1,0 +1,297 @@
+"""Chapter 03: its claims hold as its own cells measure them, planted faults are red, and the film plays."""
+
+import base64
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssltheory import chapters, claims, records
+from ssltheory.chapters import NOT_SETTINGS, SCALES
+from ssltheory.claims import embedding_dimensions as theory
+from ssltheory.errors import InputError
+from ssltheory.figures import embedding_dimensions as plots
+from ssltheory.theory import stepwise
+from ssltheory.theory.stepwise import LinearSolution
+
+CHAPTER = chapters.find("03-embedding-dimensions")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+CHEAP = {"n_images": 100, "resolution": 8, "crop": 6, "n_seeds": 1}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+def is_parameters(cell):
+    return "parameters" in cell["metadata"].get("tags", [])
+
+
+def run_cells(out, fault=("", ""), **parameters):
+    """The record of the notebook's code cells, in one namespace; ``fault`` is a text and what replaces it."""
+    namespace, found = {}, False
+    for cell in CODE:
+        source = "".join(cell["source"])
+        found |= fault[0] in source
+        exec(
+            compile(source.replace(*fault) if fault[0] else source, NOTEBOOK.name, "exec"),
+            namespace,
+        )
+        if is_parameters(cell):
+            namespace.update(parameters, out=str(out))
+    assert found, "the text of the planted fault is no longer in the notebook"
+    return namespace["record"]
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run_cells(folder, n_seeds=2)
+
+
+# What the chapter claims
+
+
+def test_every_claim_holds(record, folder):
+    assert verdicts(record.claims) == dict.fromkeys(
+        ["rank", "fixed-axes", "next-eigenvalue", "point", "positions"], "holds"
+    )
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_dimensions_open_one_by_one(record):
+    """On plateau k, C has k eigenvalues near one; the second moment's spread is of the same rank."""
+    a = record.arrays
+    for seed, exists in enumerate(theory.plateaus(a, record.parameters)):
+        for k in np.flatnonzero(exists) + 1:
+            lam = np.linalg.eigvalsh(a["c"][seed, k])[::-1]
+            assert lam[:k].min() > 0.9
+            assert abs(lam[k:]).max() < 0.1
+
+
+def test_fixed_axes_are_orthonormal_in_the_order_of_learning_and_signed(record):
+    a, steps = record.arrays, record.parameters.dim - 1
+    q = theory.axes(a, 0)
+    np.testing.assert_allclose(q.T @ q, np.eye(len(q)), atol=1e-12)
+    assert (q[np.abs(q).argmax(0), np.arange(len(q))] > 0).all()
+    weight = np.diagonal(q.T @ a["c"][0, 1:-1].sum(0) @ q)
+    np.testing.assert_allclose(weight, np.arange(steps, -1, -1), atol=0.15)
+
+
+def test_the_network_gains_dimensions_the_same_way(tmp_path):
+    small = {"n_images": 48, "net_width": 64, "resolution": 8, "crop": 6, "net_lr": 0.02}
+    record = run_cells(tmp_path, model="mlp", n_seeds=1, dim=4, net_steps=800, **small)
+    found = verdicts(record.claims)
+    assert found["rank"] == "holds"
+    assert found["point"] == "outside"
+    assert found["positions"] == "outside"
+    assert plots.main_figure(record.arrays).axes
+
+
+def test_near_ties_are_outside(record):
+    """All plateaus tied: nothing is claimed of them."""
+    arrays = record.arrays | {"gamma": record.arrays["gamma"].copy()}
+    arrays["gamma"][:, :5] = arrays["gamma"][:, :1] * np.linspace(1, 0.98, 5)
+    arrays["learning_rate"] = record.arrays["learning_rate"] / 2
+    found = verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))
+    assert {found[name] for name in ("rank", "fixed-axes", "next-eigenvalue")} == {"outside"}
+
+
+def test_a_large_start_is_outside(tmp_path):
+    record = run_cells(tmp_path, init_scale=1e-2, **CHEAP)
+    assert set(verdicts(record.claims).values()) == {"outside"}
+
+
+# Planted faults
+
+
+def test_snapshots_at_the_steps_are_red(tmp_path):
+    """Half way up, dimension k + 1 is neither there nor not."""
+    record = run_cells(tmp_path, ("(ends[:-1] + ends[1:]) / 2", "ends[1:]"), **CHEAP)
+    found = verdicts(record.claims)
+    assert found["rank"] == found["next-eigenvalue"] == "fails"
+
+
+def test_final_principal_axes_are_red(record, monkeypatch):
+    monkeypatch.setattr(theory, "axes", theory.final_axes)
+    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+    assert found["fixed-axes"] == "fails"
+    assert found["rank"] == "holds"
+
+
+def test_a_large_start_is_no_point(tmp_path):
+    record = run_cells(tmp_path, ("w0 = init_scale", "w0 = 1e4 * init_scale"), **CHEAP)
+    assert verdicts(record.claims)["point"] == "fails"
+
+
+def test_four_for_eight_in_the_positions_is_red(record, monkeypatch):
+    right = LinearSolution.singular_values
+    monkeypatch.setattr(
+        LinearSolution, "singular_values", lambda self, t: right(self, torch.as_tensor(t) / 2)
+    )
+    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+    assert found["positions"] == "fails"
+
+
+def test_singular_vectors_for_qr_are_red(record, monkeypatch):
+    monkeypatch.setattr(stepwise, "_aligned_start", lambda start: torch.linalg.svd(start)[:2])
+    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+    assert found["positions"] == "fails"
+
+
+# The film
+
+
+def test_film_is_small_whole_and_needs_nothing_else(record):
+    film = plots.Film(record.arrays)
+    page = film._repr_html_()
+    assert len(page) < 300_000
+    assert "http" not in page
+    assert "<noscript>" in page
+    data = json.loads(json.dumps(film.data()))
+    points = np.frombuffer(base64.b64decode(data["points"]), "<i2")
+    assert points.size == 3 * data["shape"][0] * data["shape"][1]
+    assert len(data["times"]) == len(data["loss"]) == data["shape"][0]
+    assert len(data["colors"]) == data["shape"][1]
+    assert Path(plots.__file__).with_suffix(".js").stat().st_size < 6144
+
+
+@pytest.fixture
+def film_page(record, tmp_path):
+    """The film alone in a page from a file, in a browser that notes what goes wrong."""
+    if CHROMIUM is None:
+        if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
+            pytest.fail("no chromium on the PATH: install it to test the film")
+        pytest.skip("no chromium on the PATH: install it to test the film")
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = tmp_path / "film.html"
+    head = (
+        '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    )
+    path.write_text(head + plots.Film(record.arrays)._repr_html_(), encoding="utf-8")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
+
+        def opened(**options):
+            page = browser.new_context(viewport={"width": 390, "height": 844}, **options).new_page()
+            page.faults = []
+            page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
+            page.on("pageerror", lambda error: page.faults.append(str(error)))
+            page.on("request", lambda r: r.url != path.as_uri() and page.faults.append(r.url))
+            page.goto(path.as_uri())
+            return page
+
+        yield opened
+        browser.close()
+
+
+def drawn(page):
+    return page.evaluate("[...document.querySelectorAll('canvas')].map(c => c.toDataURL()).join()")
+
+
+def test_film_plays_pauses_and_follows_the_slider(film_page):
+    page = film_page(color_scheme="dark")
+    page.locator("#embedding-film button").wait_for()
+    slider, said = page.locator("#embedding-film input"), page.locator("#embedding-film output")
+    seen = {drawn(page)}
+    assert "a solid" in said.inner_text()
+    for place, shape in ((0, "a point"), (slider.get_attribute("max"), "loss 0.0")):
+        slider.fill(str(place))
+        assert shape in said.inner_text()
+        seen.add(drawn(page))
+    page.keyboard.press("Tab")
+    page.locator("#embedding-film button").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#embedding-film button").inner_text() == "Pause"
+    page.wait_for_function("+document.querySelector('#embedding-film input').value > 3")
+    seen.add(drawn(page))
+    page.keyboard.press("Enter")
+    assert page.locator("#embedding-film button").inner_text() == "Play"
+    still = drawn(page)
+    page.wait_for_timeout(200)
+    assert drawn(page) == still
+    assert len(seen) == 4
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.faults == []
+
+
+def test_film_jumps_from_snapshot_to_snapshot_where_motion_is_unwanted(film_page):
+    page = film_page(reduced_motion="reduce")
+    page.locator("#embedding-film input").fill("0")
+    page.locator("#embedding-film button").click()
+    before = drawn(page)
+    page.wait_for_timeout(700)
+    assert drawn(page) == before
+    page.wait_for_function("+document.querySelector('#embedding-film input').value > 0")
+    assert "a point" in page.locator("#embedding-film output").inner_text()
+    assert page.faults == []
+
+
+# The notebook and its parameters
+
+
+def test_parameters_cell_is_the_chapters_model():
+    (cell,) = (cell for cell in CELLS if is_parameters(cell))
+    namespace = {}
+    exec("".join(cell["source"]), namespace)
+    types = namespace.pop("__annotations__")
+    fields = CHAPTER.parameters.model_fields
+    assert types.keys() == fields.keys() == namespace.keys() - {"__builtins__"}
+    for name, field in fields.items():
+        assert namespace[name] == field.default
+        assert type(namespace[name]) is types[name]
+
+
+def test_cells_are_few_short_and_without_output():
+    assert len(CODE) <= 11
+    for cell in CODE:
+        assert len(cell["source"]) <= 24
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_preset_is_the_scale_it_is_named_after(scale):
+    values = chapters.preset(CHAPTER, scale)
+    parameters = chapters.parse(CHAPTER, values)
+    assert chapters.scale_of(CHAPTER, parameters) == scale
+    if scale != "quick":
+        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
+        assert settings <= values.keys(), "a preset says all of its settings"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [({"crop": 17}, "crop"), ({"n_images": 5000}, "n_images"), ({"crop": 1}, "dim")],
+)
+def test_what_does_not_fit_the_data_is_refused(values, named):
+    from ssltheory import data
+
+    with pytest.raises(InputError, match=named):
+        chapters.parse(CHAPTER, values).check(data.find("digits"))

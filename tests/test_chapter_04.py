@@ -1,0 +1,198 @@
+"""Chapter 04: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssltheory import chapters, claims, data, losses
+from ssltheory.chapters import NOT_SETTINGS, SCALES
+from ssltheory.errors import InputError
+from ssltheory.theory import directpred
+
+CHAPTER = chapters.find("04-no-collapse")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+SMALL = {"n_images": 300, "dim": 8, "horizon": 30.0, "n_seeds": 1}
+
+
+def is_parameters(cell):
+    return "parameters" in cell["metadata"].get("tags", [])
+
+
+def run_cells(out, **parameters):
+    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
+    namespace = {}
+    for cell in CODE:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
+        if is_parameters(cell):
+            namespace.update(SMALL | parameters, out=str(out))
+        if "run.save(" in "".join(cell["source"]):
+            return namespace["record"]  # the cells after it only draw
+    raise AssertionError("no cell saves a record")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread_no_display():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return run_cells(tmp_path_factory.mktemp("run"))
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+def red(judged):
+    return {name for name, verdict in verdicts(judged).items() if verdict == "fails"}
+
+
+def test_every_claim_holds(record):
+    assert set(verdicts(record.claims).values()) == {"holds"}, record.claims
+    assert len(record.claims) == 15
+
+
+def test_figures_draw_what_the_record_holds(record):
+    from ssltheory import figures
+    from ssltheory.figures import no_collapse as plots
+
+    assert len(figures.draw(CHAPTER, record.arrays).axes) == 2
+    assert plots.threshold(figures.single(), record.arrays).lines
+    assert len(plots.roles(record.arrays).axes) == 3
+
+
+# Planted faults: in the theory, judged on the measurement above
+
+
+def judged_with(record, monkeypatch, name, fault):
+    monkeypatch.setattr(directpred, name, fault)
+    return red(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+
+
+def test_the_printed_sign_of_c_is_red(record, monkeypatch):
+    right = directpred.mode_integral
+    fault = lambda *z, **choices: -right(*z, **choices)  # noqa: E731
+    assert "integral" in judged_with(record, monkeypatch, "mode_integral", fault)
+
+
+def test_a_moving_average_that_does_not_see_growth_is_red(record, monkeypatch):
+    right = directpred.mode_velocity
+
+    def fault(p, s, tau=1.0, *, beta=None, **rest):
+        d_p, d_s, d_tau = right(p, s, tau, **rest)
+        return d_p, d_s, d_tau if beta is None else beta * (1 - tau)
+
+    found = judged_with(record, monkeypatch, "mode_velocity", fault)
+    assert {"least-rate-usual", "delay-usual"} <= found
+    assert "trajectories" not in found
+
+
+def test_a_factor_of_two_in_the_growth_is_red(record, monkeypatch):
+    right = directpred.mode_velocity
+
+    def fault(*z, **choices):
+        d_p, d_s, d_tau = right(*z, **choices)
+        return d_p, d_s / 2, d_tau
+
+    assert "trajectories" in judged_with(record, monkeypatch, "mode_velocity", fault)
+
+
+def test_fixed_points_without_the_noise_are_red(record, monkeypatch):
+    right = directpred.fixed_points
+    fault = lambda eta, noise, *rest: right(eta, 0 * noise, *rest)  # noqa: E731
+    assert "threshold" in judged_with(record, monkeypatch, "fixed_points", fault)
+
+
+def test_a_basin_that_is_the_parabola_is_red(record, monkeypatch):
+    def fault(p, s, *, alpha_p=1.0, **rest):
+        return np.asarray(s) > np.square(p) / alpha_p
+
+    found = judged_with(record, monkeypatch, "survives", fault)
+    assert "basin" in found
+
+
+# Planted faults: in the training
+
+
+def test_a_leaking_stop_gradient_is_red(tmp_path, monkeypatch):
+    right = losses.byol
+    monkeypatch.setattr(
+        losses, "byol", lambda a, b, normalize, stop_gradient: right(a, b, normalize, False)
+    )
+    found = red(run_cells(tmp_path).claims)
+    assert {"both", "trajectories", "no-predictor"} <= found
+
+
+def test_images_that_are_not_whitened_are_red(tmp_path, monkeypatch):
+    right = torch.linalg.eigh
+
+    def fault(m):
+        values, vectors = right(m)
+        return torch.ones_like(values) * values.max(), vectors
+
+    monkeypatch.setattr(torch.linalg, "eigh", fault)
+    assert "trajectories" in red(run_cells(tmp_path).claims)
+
+
+def test_above_the_threshold_everything_dies_and_the_claims_know(tmp_path):
+    record = run_cells(tmp_path, weight_decay=0.3)
+    found = verdicts(record.claims)
+    assert found["fate"] == "holds"
+    assert found["both"] == "outside"
+    assert record.arrays["p"][0, -1].max() < 0.05
+
+
+# The notebook and its parameters
+
+
+def test_parameters_cell_is_the_chapters_model():
+    cells = [cell for cell in CELLS if is_parameters(cell)]
+    assert len(cells) == 1
+    namespace = {}
+    exec("".join(cells[0]["source"]), namespace)
+    types = namespace.pop("__annotations__")
+    fields = CHAPTER.parameters.model_fields
+    assert types.keys() == fields.keys()
+    for name, field in fields.items():
+        assert namespace[name] == field.default
+        assert type(namespace[name]) is types[name]
+
+
+def test_cells_are_few_short_and_without_output():
+    assert len(CODE) <= 11
+    for cell in CODE:
+        lines = "".join(cell["source"]).splitlines()
+        assert len(lines) <= 20
+        assert max(map(len, lines)) <= 88
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_preset_is_the_scale_it_is_named_after(scale):
+    values = chapters.preset(CHAPTER, scale)
+    parameters = chapters.parse(CHAPTER, values)
+    assert chapters.scale_of(CHAPTER, parameters) == scale
+    if scale != "quick":
+        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
+        assert settings <= values.keys(), "a preset says all of its settings"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"), [({"dim": 40}, "modes"), ({"n_images": 5000}, "has only")]
+)
+def test_what_does_not_fit_the_data_is_refused(bad, words):
+    with pytest.raises(InputError, match=words):
+        chapters.parse(CHAPTER, bad).check(data.find("digits"))
