@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ssltheory import chapters, claims, figures, records, runner
+from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
 
@@ -192,17 +193,26 @@ def _record_figure(made: Path, record: Record, mystnb: dict) -> NotebookNode:
 
 
 def _kept_table(kept: list[tuple[str, Record]]) -> str:
+    """A row a claim, a column a kept record; a record may lack a claim of another."""
     if not kept:
         return ""
-    judged = [record.judged_today() for _, record in kept]
-    head = "| claim | theory | " + " | ".join(status(record) for _, record in kept) + " |"
+    judged = [{claim.id: claim for claim in record.judged_today()} for _, record in kept]
+    every = {id_: claim for found in judged for id_, claim in found.items()}
+    head = ["claim", "theory", *(status(record) for _, record in kept)]
     rows = [
-        f"| {row[0].statement} | {claims.expectation(row[0])} | "
-        + " | ".join(f"{c.measured:.2g}, {c.verdict}" for c in row)
-        + " |"
-        for row in zip(*judged, strict=True)
+        [
+            claim.statement,
+            claims.expectation(claim),
+            *(_finding(found.get(id_)) for found in judged),
+        ]
+        for id_, claim in every.items()
     ]
-    return "\n".join([head, "|" + "---|" * (2 + len(kept)), *rows])
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _finding(claim: Claim | None) -> str:
+    return f"{claim.measured:.2g}, {claim.verdict}" if claim else "–"
 
 
 def _jupyter_book(base: Path) -> Path:

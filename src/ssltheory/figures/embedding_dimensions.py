@@ -165,7 +165,8 @@ class Film:
             f'<input type="range" min="0" max="{data["shape"][0] - 1}" step="0.1" aria-label="time" '
             'style="flex: 1 1 160px"><output style="flex: 1 1 260px"></output></div>'
             f'<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>'
-            "<noscript>The film needs JavaScript; the figure above shows its four main moments.</noscript>"
+            "<noscript>The film needs JavaScript; its main moments are in "
+            '<a href="#fig-embedding-dimensions">the figure above</a>.</noscript>'
             f"</div><script>{script}</script>"
         )
 
