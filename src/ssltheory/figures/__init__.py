@@ -4,6 +4,7 @@ Measurement is solid and coloured, theory dashed and dark, in every figure of th
 Ito's, told apart by colour-blind readers; eigenmodes take a ramp, so that their order is seen.
 """
 
+import io
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ssltheory.chapters import Chapter
 
@@ -67,9 +69,11 @@ def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
 def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
     """Write the chapter's main figure as a PNG, the same bytes for the same arrays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = draw(chapter, arrays)
-    figure.savefig(path, metadata={"Software": None})
+    figure, drawn = draw(chapter, arrays), io.BytesIO()
+    figure.savefig(drawn, metadata={"Software": None})
     plt.close(figure)
+    with Image.open(drawn) as picture:  # 256 colours are enough, and a third of the bytes
+        picture.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def single() -> Axes:
