@@ -241,7 +241,8 @@ def book(
         print(f"ssltheory: {error}", file=sys.stderr)
     if errors:
         raise RunError("the book was not built: a chapter failed")
-    pages.build(_root(), [outcome.record for outcome in outcomes])
+    index = pages.build(_root(), [outcome.record for outcome in outcomes])
+    print(f"the book is at {index}")
 
 
 @data_app.command("list")
