@@ -51,5 +51,5 @@ lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade 
 	$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --extra book --extra dev \
 	  $(LOCK_FLAGS) --output-file requirements.txt pyproject.toml
 
-clean: ## remove what the build made; .venv and the full and paper runs stay
+clean: ## remove what the build made; .venv and the full, paper and custom runs stay
 	rm -rf _build book/chapters book/generated runs/tiny runs/quick dist .pytest_cache .ruff_cache

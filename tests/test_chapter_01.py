@@ -90,7 +90,7 @@ def test_measured_loss_comes_down_in_steps(record):
 def test_a_large_start_is_outside_and_its_loss_still_judged(tmp_path):
     found = verdicts(run_cells(tmp_path, init_scale=1e-2, n_seeds=1).claims)
     assert {found[name] for name in MODES} == {"outside"}
-    assert found["final-loss"] in ("holds", "fails")
+    assert found["final-loss"] == "holds"
 
 
 def test_where_neighbours_tie_the_subspace_alone_is_outside(tmp_path):

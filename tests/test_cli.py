@@ -341,7 +341,7 @@ def test_keep(ssltheory, here: Path, monkeypatch):
     assert ssltheory("keep", run).out.startswith(f"kept book/records/{CHAPTER}/tiny (")
     assert ssltheory("keep", run, "--name", "tiny-other").code == 0
     assert sorted(os.listdir(kept)) == ["tiny", "tiny-other"]
-    assert sorted(os.listdir(kept / "tiny")) == ["record.json", "record.npz"]
+    assert sorted(os.listdir(kept / "tiny")) == ["figure.png", "record.json", "record.npz"]
     assert records.load(kept / "tiny").provenance == records.load(run).provenance
     assert len(json.loads(ssltheory("verify", "--json").out)) == 3
     record = records.load(run)

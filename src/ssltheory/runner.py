@@ -201,7 +201,7 @@ def _execute(job: Job) -> None:
         from traitlets.config import Config
     except ModuleNotFoundError as error:
         raise InputError(
-            f"running notebooks needs {error.name}: pip install 'ssltheory[book]'"
+            f"running notebooks needs {error.name}: pip install '.[book]' in a clone"
         ) from error
 
     partial, failed = job.folder / "notebook.part.ipynb", job.folder / "failure.ipynb"

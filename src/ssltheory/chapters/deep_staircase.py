@@ -84,7 +84,7 @@ CHAPTER = Chapter(
     id="02-deep-staircase",
     title="The staircase of deep networks",
     paper="simon2023stepwise",
-    figure="Figure 1 C, D and Figure 3",
+    figure="Figure 1 C, D and section 6",
     claim=(
         "A deep network trained with Barlow Twins, SimCLR or VICReg from a small start learns its embedding one "
         "dimension at a time: each step of the loss is one new eigenvalue."

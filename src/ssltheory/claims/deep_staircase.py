@@ -5,8 +5,8 @@ covariance. Each loss is judged by the spectrum that it sees. How a step is told
 
 The bounds were set on fresh seeds, at the quick scale (10 to 14, digits) and at the full one (10 to 12, exact CIFAR-10
 pixels), input standardised: small start 0.96 and 0.96 of the neighbours of Barlow Twins separated, standard start none;
-fewest dimensions at most 1.1, and a standard start never below 1.5; 7, 3 and 4 onsets of Barlow Twins, SimCLR and
-VICReg against 2 to 3, 0 and 0.
+fewest dimensions at most 1.1; 7, 3 and 4 separate onsets of Barlow Twins, SimCLR and VICReg. The standard start of
+Barlow Twins comes down to 1.5 to 2.2 dimensions on seeds 0 to 2, so that the dip by itself does not tell the two apart.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from ssltheory import spectra
 from ssltheory.chapters.deep_staircase import DeepStaircase
 from ssltheory.claims import Claim
 
-PAPER = "simon2023stepwise, section 6 and Figure 3"
+PAPER = "simon2023stepwise, section 6 (the authors' blog, Figure 3)"
 SEES = {"barlow_twins": "eigenvalues", "simclr": "covariance", "vicreg": "covariance"}
 NAMES = {"barlow_twins": "Barlow Twins", "simclr": "SimCLR", "vicreg": "VICReg"}
 SMALL, STANDARD = 0, 1  # places on the axis of starts
@@ -79,7 +79,7 @@ def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
             share[SMALL],
             0.75,
             0.0,
-            PAPER,
+            f"{PAPER}; score and bound ours",
             "at least",
             **clean,
         ),
@@ -89,7 +89,7 @@ def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
             share[STANDARD],
             0.3,
             0.0,
-            f"{PAPER}; bound ours",
+            f"{PAPER}; score and bound ours",
             "at most",
             **clean,
         ),
@@ -145,28 +145,29 @@ def _other(method, times, lam, parameters) -> list[Claim]:
 def _steps(method: str, times: np.ndarray, lam: np.ndarray) -> list[Claim]:
     counts = [[steps(times[s], one) for one in lam[s]] for s in (SMALL, STANDARD)]
     note = f"onsets: eigenvalue past {LEVEL}, times a factor {APART} apart; median of {lam.shape[1]} seeds"
-    return [
-        Claim(
-            f"{method}-steps",
-            f"{NAMES[method]}, small start: separate onsets of eigenvalues",
-            float(np.median(counts[SMALL])),
-            3,
-            0,
-            f"{PAPER}; score ours",
-            "at least",
-            note=note,
-        ),
-        Claim(
-            f"{method}-more-steps",
-            f"{NAMES[method]}: separate onsets, small less standard start",
-            float(np.median(np.subtract(*counts))),
-            2,
-            0,
-            f"{PAPER}; score ours",
-            "at least",
-            note=note,
-        ),
-    ]
+    small = Claim(
+        f"{method}-steps",
+        f"{NAMES[method]}, small start: separate onsets of eigenvalues",
+        float(np.median(counts[SMALL])),
+        3,
+        0,
+        f"{PAPER}; score and bound ours",
+        "at least",
+        note=note,
+    )
+    if (lam[STANDARD][:, 0] > LEVEL).all():  # there from the start: no onset that could be counted
+        return [small]
+    more = Claim(
+        f"{method}-more-steps",
+        f"{NAMES[method]}: separate onsets, small less standard start",
+        float(np.median(np.subtract(*counts))),
+        2,
+        0,
+        f"{PAPER}; score and bound ours",
+        "at least",
+        note=note,
+    )
+    return [small, more]
 
 
 def _crossings(times: np.ndarray, curves: np.ndarray, level: float) -> np.ndarray:

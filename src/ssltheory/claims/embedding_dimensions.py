@@ -156,7 +156,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> li
             float(spread.max()),
             1e-4,
             0.0,
-            f"{PAPER}, Proposition 4.1: p_1 = √p_1(0) there",
+            f"ours, from {PAPER}, Proposition 4.1; the bound is ours",
             "at most",
             inside=linear and _small_start(parameters),
             note=f"all {n} draws; a start of at most 1e-6 in a linear model",

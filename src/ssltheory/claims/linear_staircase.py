@@ -12,7 +12,7 @@ LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory
 ALIGNMENT = (
     0.995  # foreseen to first order: half of the tolerance on the subspace is left to training
 )
-START = 0.01  # largest p_j(0): a small start is p_j(0) ≪ 1
+START = 1e-3  # largest p_j(0): a small start is p_j(0) ≪ 1
 PAPER = "simon2023stepwise"
 
 

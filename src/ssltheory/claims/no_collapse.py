@@ -11,6 +11,7 @@ from ssltheory.theory import directpred
 from ssltheory.theory.directpred import Modes
 
 PAPER = "tian2021directpred"
+FIGURE_5 = "ours: matrices against modes, two integrations, in the setting of Figure 5 with σ² and start ours"
 TRAJECTORY = 0.03  # seen: 0.010; 0.024 at tiny, whose steps are twice as long
 INTEGRAL = 0.03  # seen: 0.003; 0.014 without weight decay
 SLOPE = 0.01  # relative; seen: 0.0015, and 0.006 at tiny
@@ -141,7 +142,7 @@ def _ablations(arrays: dict[str, np.ndarray]) -> list[Claim]:
             float(np.exp(arrays["log_norms"][:, 0, -1] - arrays["log_norms"][:, 0, 0]).min()),
             0.3,
             0.0,
-            f"{PAPER}, Theorem 2 (by contrast)",
+            f"{PAPER}, Theorem 2 (by contrast); bound ours",
             relation="at least",
             inside=bool(directpred.collapse_threshold(noise) > 1.1 * eta),
         ),
@@ -235,10 +236,10 @@ def _curriculum(arrays: dict[str, np.ndarray]) -> list[Claim]:
             k,
             expected,
             1e-4,
-            f"{PAPER}, Eq. 17 and Figure 5",
+            f"{FIGURE_5}, Eq. 17",
         )
-        for name, word, k, expected in zip(names, words, measured, least, strict=True)
-    ]
+        for name, word, k, expected in list(zip(names, words, measured, least, strict=True))[1:]
+    ]  # without a moving average the least rate is the start's own, which no run could change
     return [
         *alignment,
         Claim(
@@ -247,7 +248,7 @@ def _curriculum(arrays: dict[str, np.ndarray]) -> list[Claim]:
             measured[1],
             0.0,
             0.0,
-            f"{PAPER}, Figure 5",
+            f"{PAPER}, Figure 5; σ² and start ours",
             relation="at least",
             inside=noise == 0.25,
             note="at σ² = 0.25, p(0) = 0.3, η = 0.04",
@@ -259,7 +260,7 @@ def _curriculum(arrays: dict[str, np.ndarray]) -> list[Claim]:
                 t / reached[0],
                 expected / foretold[0],
                 0.02 * expected / foretold[0],
-                f"{PAPER}, Figure 5",
+                FIGURE_5,
             )
             for name, word, t, expected in zip(
                 names[1:], words[1:], reached[1:], foretold[1:], strict=True
