@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from ssltheory import chapters, claims, records, spectra
-from ssltheory.chapters import NOT_SETTINGS, SCALES
 from ssltheory.claims import linear_staircase
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
@@ -236,46 +235,3 @@ def test_single_precision_is_red_and_double_is_not(dtype, verdict, tmp_path, mon
     monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
     found = verdicts(run_cells(tmp_path, n_seeds=1, crop=4, dim=6).claims)
     assert found["step-times"] == found["eigenvalue-curves"] == verdict
-
-
-# The notebook and its parameters
-
-
-def test_parameters_cell_is_the_chapters_model():
-    cells = [cell for cell in CELLS if is_parameters(cell)]
-    assert len(cells) == 1
-    namespace = {}
-    exec("".join(cells[0]["source"]), namespace)
-    types = namespace.pop("__annotations__")
-    fields = CHAPTER.parameters.model_fields
-    assert types.keys() == fields.keys()
-    for name, field in fields.items():
-        assert namespace[name] == field.default
-        assert type(namespace[name]) is types[name]
-        assert field.annotation is types[name] or types[name] is str  # a choice among words
-    assert namespace.keys() - {"__builtins__"} == fields.keys()
-
-
-def test_cells_are_few_short_and_without_output():
-    assert len(CODE) <= 11
-    for cell in CODE:
-        assert len(cell["source"]) <= 20
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_preset_is_the_scale_it_is_named_after(scale):
-    values = chapters.preset(CHAPTER, scale)
-    parameters = chapters.parse(CHAPTER, values)
-    assert chapters.scale_of(CHAPTER, parameters) == scale
-    assert {name: getattr(parameters, name) for name in values} == values
-    if scale != "quick":
-        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
-        assert settings <= values.keys(), "a preset says all of its settings"
-
-
-def test_a_changed_setting_is_of_no_scale_and_other_data_of_the_same():
-    custom = chapters.parse(CHAPTER, {"dim": 3})
-    assert chapters.scale_of(CHAPTER, custom) == "custom"
-    assert chapters.scale_of(CHAPTER, chapters.parse(CHAPTER, {"seed": 7})) == "quick"

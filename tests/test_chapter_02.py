@@ -9,7 +9,6 @@ import torch
 from torchvision import datasets
 
 from ssltheory import chapters, claims, losses, records
-from ssltheory.chapters import NOT_SETTINGS, SCALES
 from ssltheory.claims import deep_staircase
 from ssltheory.errors import InputError, RunError
 
@@ -222,37 +221,3 @@ def _killed(*arguments, **rest):
 def test_what_does_not_fit_is_refused_before_any_compute(tmp_path, wrong, message):
     with pytest.raises(InputError, match=message):
         run_cells(tmp_path, **wrong)
-
-
-def test_parameters_cell_is_the_chapters_model():
-    cells = [cell for cell in CELLS if is_parameters(cell)]
-    assert len(cells) == 1
-    namespace = {}
-    exec("".join(cells[0]["source"]), namespace)
-    types = namespace.pop("__annotations__")
-    fields = CHAPTER.parameters.model_fields
-    assert types.keys() == fields.keys()
-    for name, field in fields.items():
-        assert namespace[name] == field.default
-        assert type(namespace[name]) is types[name]
-        assert field.annotation is types[name] or types[name] is str  # a choice among words
-    assert namespace.keys() - {"__builtins__"} == fields.keys()
-
-
-def test_cells_are_few_short_and_without_output():
-    assert len(CODE) <= 11
-    for cell in CODE:
-        assert len(cell["source"]) <= 20 or is_parameters(cell)
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_preset_is_the_scale_it_is_named_after(scale):
-    values = chapters.preset(CHAPTER, scale)
-    parameters = chapters.parse(CHAPTER, values)
-    assert chapters.scale_of(CHAPTER, parameters) == scale
-    assert {name: getattr(parameters, name) for name in values} == values
-    if scale != "quick":
-        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
-        assert settings <= values.keys(), "a preset says all of its settings"

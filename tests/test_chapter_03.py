@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from ssltheory import chapters, claims, records
-from ssltheory.chapters import NOT_SETTINGS, SCALES
 from ssltheory.claims import embedding_dimensions as theory
 from ssltheory.errors import InputError
 from ssltheory.figures import embedding_dimensions as plots
@@ -254,36 +253,6 @@ def test_film_jumps_from_snapshot_to_snapshot_where_motion_is_unwanted(film_page
 
 
 # The notebook and its parameters
-
-
-def test_parameters_cell_is_the_chapters_model():
-    (cell,) = (cell for cell in CELLS if is_parameters(cell))
-    namespace = {}
-    exec("".join(cell["source"]), namespace)
-    types = namespace.pop("__annotations__")
-    fields = CHAPTER.parameters.model_fields
-    assert types.keys() == fields.keys() == namespace.keys() - {"__builtins__"}
-    for name, field in fields.items():
-        assert namespace[name] == field.default
-        assert type(namespace[name]) is types[name]
-
-
-def test_cells_are_few_short_and_without_output():
-    assert len(CODE) <= 11
-    for cell in CODE:
-        assert len(cell["source"]) <= 24
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_preset_is_the_scale_it_is_named_after(scale):
-    values = chapters.preset(CHAPTER, scale)
-    parameters = chapters.parse(CHAPTER, values)
-    assert chapters.scale_of(CHAPTER, parameters) == scale
-    if scale != "quick":
-        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
-        assert settings <= values.keys(), "a preset says all of its settings"
 
 
 @pytest.mark.parametrize(

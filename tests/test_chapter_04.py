@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from ssltheory import chapters, claims, data, losses
-from ssltheory.chapters import NOT_SETTINGS, SCALES
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
@@ -155,39 +154,6 @@ def test_above_the_threshold_everything_dies_and_the_claims_know(tmp_path):
 
 
 # The notebook and its parameters
-
-
-def test_parameters_cell_is_the_chapters_model():
-    cells = [cell for cell in CELLS if is_parameters(cell)]
-    assert len(cells) == 1
-    namespace = {}
-    exec("".join(cells[0]["source"]), namespace)
-    types = namespace.pop("__annotations__")
-    fields = CHAPTER.parameters.model_fields
-    assert types.keys() == fields.keys()
-    for name, field in fields.items():
-        assert namespace[name] == field.default
-        assert type(namespace[name]) is types[name]
-
-
-def test_cells_are_few_short_and_without_output():
-    assert len(CODE) <= 11
-    for cell in CODE:
-        lines = "".join(cell["source"]).splitlines()
-        assert len(lines) <= 20
-        assert max(map(len, lines)) <= 88
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_preset_is_the_scale_it_is_named_after(scale):
-    values = chapters.preset(CHAPTER, scale)
-    parameters = chapters.parse(CHAPTER, values)
-    assert chapters.scale_of(CHAPTER, parameters) == scale
-    if scale != "quick":
-        settings = CHAPTER.parameters.model_fields.keys() - NOT_SETTINGS
-        assert settings <= values.keys(), "a preset says all of its settings"
 
 
 @pytest.mark.parametrize(
