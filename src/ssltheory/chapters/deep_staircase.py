@@ -90,5 +90,5 @@ CHAPTER = Chapter(
         "dimension at a time: each step of the loss is one new eigenvalue."
     ),
     parameters=DeepStaircase,
-    seconds={"tiny": 10, "quick": 30, "full": 420, "paper": 480},
+    seconds={"tiny": 10, "quick": 30, "full": 80, "paper": 480},
 )
