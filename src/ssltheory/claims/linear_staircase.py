@@ -8,6 +8,7 @@ from ssltheory.claims import Claim
 from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
 
 # The domain of a limit, α → 0, at a finite α; computed from Γ and W(0), before any training.
+# The three bounds were set after looking at draws of this kind; the tolerances of the claims were not.
 LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory says comes next
 ALIGNMENT = (
     0.995  # foreseen to first order: half of the tolerance on the subspace is left to training
