@@ -166,6 +166,37 @@ def test_lars_equals_the_formula():
             torch.testing.assert_close(p.detach(), expected)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "lars"])
+def test_groups_have_rates_and_decay_of_their_own(optimizer):
+    """One update from equal gradients: w ← w − lr · lr_scale · (g + weight_decay · w)."""
+    a, b = fixed_pairs()
+    settings = {"steps": 1, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}
+
+    def change(**own):
+        model = mlp((64, 8, 4), bias=False)
+        before = [p.detach().clone() for p in model.parameters()]
+        train(model, pairs(a, b), spectral, optimizer=optimizer, **settings, **own)
+        return [after - p for after, p in zip(model.parameters(), before, strict=True)]
+
+    (hidden, last), plain = change(groups={"3": {"lr_scale": 5.0}}), change()
+    torch.testing.assert_close(hidden, plain[0])
+    torch.testing.assert_close(last, 5 * plain[1])
+    if optimizer == "sgd":
+        (hidden, last) = change(groups={"1": {"weight_decay": 0.0}})
+        torch.testing.assert_close(last, plain[1])
+        torch.testing.assert_close(
+            plain[0] - hidden, -0.01 * 0.1 * mlp((64, 8, 4), bias=False)[1].weight
+        )
+
+
+def test_a_checkpoint_of_other_groups_is_refused(tmp_path):
+    a, b = fixed_pairs()
+    settings = {"steps": 3, "lr": 0.01, "checkpoint": tmp_path / "c.pt"}
+    train(mlp((64, 8, 4)), pairs(a, b), spectral, groups={"3": {"lr_scale": 5.0}}, **settings)
+    with pytest.raises(InputError, match="with groups ="):
+        train(mlp((64, 8, 4)), pairs(a, b), spectral, **settings)
+
+
 @pytest.mark.parametrize(
     ("build", "lr"), [(lambda: mlp((64, 16, 4)), 0.02), (lambda: small_conv(1, (4, 8)), 0.2)]
 )
@@ -514,6 +545,9 @@ def test_progress_counts_steps(tmp_path, monkeypatch):
         ({"optimizer": "adam"}, "'sgd' or 'lars', got 'adam'"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"weight_decay": -1.0}, "weight_decay"),
+        ({"groups": {"head": {"lr_scale": 2.0}}}, "must name a part of the model"),
+        ({"groups": {"weight": {"rate": 2.0}}}, "give 'lr_scale' or 'weight_decay'"),
+        ({"groups": {"weight": {"lr_scale": -2.0}}}, "each 0 or more"),
         ({"schedule": "linear"}, "schedule must be one of"),
         ({"warmup": 6}, r"warmup must be in \[0, 5\]"),
         ({"record_steps": [0, 6]}, r"record_steps must be in \[0, 5\], got 0 to 6"),

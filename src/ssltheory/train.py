@@ -16,7 +16,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -134,6 +134,7 @@ def train(
     optimizer: Literal["sgd", "lars"] = "sgd",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    groups: Mapping[str, Mapping[str, float]] | None = None,
     schedule: Literal["constant", "cosine"] = "constant",
     warmup: int = 0,
     record: Callable[[int, nn.Module, Tensor], Any] | None = None,
@@ -166,6 +167,9 @@ def train(
         momentum: in [0, 1).
         weight_decay: added to the gradient as weight_decay × parameter; of every parameter with
             SGD, of none with one axis with LARS.
+        groups: parts of the model with settings of their own, by name: ``{"predictor": {"lr_scale":
+            10.0, "weight_decay": 0.0}}`` trains ``model.predictor`` at ten times the learning rate,
+            undecayed. The clock stays that of lr.
         schedule: see ``learning_rates``.
         warmup: updates over which the learning rate rises.
         record: called as ``record(step, model, loss)`` with the model of that step; what it returns
@@ -198,7 +202,8 @@ def train(
     kept = sorted({int(s) for s in (log_steps(steps) if record_steps is None else record_steps)})
     if kept and not 0 <= kept[0] <= kept[-1] <= steps:
         raise InputError(f"record_steps must be in [0, {steps}], got {kept[0]} to {kept[-1]}")
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parts = _groups(model, groups or {}, weight_decay)
+    parameters = [p for part in parts for p in part["params"]]
     if not parameters:
         raise InputError("the model has no parameter that requires a gradient")
     device = parameters[0].device
@@ -212,7 +217,7 @@ def train(
     rates = learning_rates(steps, lr, schedule, warmup)
     rate = rates.tolist()
     clock = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)]) / (1 - momentum)
-    descent = _optimizer(optimizer, parameters, lr, momentum, weight_decay)
+    descent = _optimizer(optimizer, parts, lr, momentum)
     generator = torch.Generator(device).manual_seed(seed)
     precision = torch.autocast(device.type, torch.bfloat16) if amp else contextlib.nullcontext()
 
@@ -235,6 +240,7 @@ def train(
             "optimizer": optimizer,
             "momentum": momentum,
             "weight_decay": weight_decay,
+            "groups": {name: dict(own) for name, own in (groups or {}).items()},
             "schedule": schedule,
             "warmup": warmup,
             "record_steps": kept,
@@ -286,7 +292,7 @@ def train(
                 model.train()
             if not last:
                 for group in descent.param_groups:
-                    group["lr"] = rate[step]
+                    group["lr"] = rate[step] * group["lr_scale"]
                 descent.step()
                 if after_step is not None:
                     after_step(step + 1, model)
@@ -345,12 +351,28 @@ class LARS(torch.optim.Optimizer):
                 w.add_(v, alpha=-group["lr"])
 
 
-def _optimizer(name, parameters, lr, momentum, weight_decay) -> torch.optim.Optimizer:
-    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+def _groups(model: nn.Module, groups: Mapping, weight_decay: float) -> list[dict[str, Any]]:
+    """The trained parameters as torch's parameter groups: the named parts, then the rest."""
+    left = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    parts = []
+    for prefix, own in groups.items():
+        names = [name for name in left if name == prefix or name.startswith(f"{prefix}.")]
+        settings = {"lr_scale": 1.0, "weight_decay": weight_decay} | own
+        if not names or len(settings) > 2 or not all(0 <= v < math.inf for v in settings.values()):
+            raise InputError(
+                f"groups[{prefix!r}] must name a part of the model that is trained, and give "
+                f"'lr_scale' or 'weight_decay', each 0 or more; got {dict(own)}"
+            )
+        parts.append({"params": [left.pop(name) for name in names], **settings})
+    rest = {"params": list(left.values()), "lr_scale": 1.0, "weight_decay": weight_decay}
+    return [*parts, rest] if left else parts
+
+
+def _optimizer(name: str, parts: list[dict[str, Any]], lr: float, momentum: float):
     if name == "lars":
-        return LARS(parameters, **settings)
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return torch.optim.SGD(parameters, **settings, fused=fused)
+        return LARS(parts, lr=lr, momentum=momentum)
+    fused = all(p.device.type in ("cpu", "cuda") for part in parts for p in part["params"])
+    return torch.optim.SGD(parts, lr=lr, momentum=momentum, fused=fused)
 
 
 def _full(z: Any) -> Any:
