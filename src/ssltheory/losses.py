@@ -41,12 +41,10 @@ def barlow_twins(
     """
     n, _ = _shape("barlow_twins", z_a, z_b, least=2 if normalize else 1)
     if normalize:
-        x, y = _standardized(z_a), _standardized(z_b)
+        x, y = _unit_columns(torch.stack([z_a, z_b]))
     else:
-        n = 2 * n
-        x, y = torch.cat([z_a, z_b], -2), torch.cat([z_b, z_a], -2)
-    diagonal = (x * y).sum(-2) / n
-    off_diagonal = _squared_norm(x, y) / n**2 - diagonal.square().sum(-1)
+        x, y = torch.cat([z_a, z_b], -2) / (2 * n), torch.cat([z_b, z_a], -2)
+    diagonal, off_diagonal = _product(x, y)
     return (1 - diagonal).square().sum(-1) + lambda_ * off_diagonal
 
 
@@ -79,10 +77,9 @@ def vicreg(
     loss = invariance * (z_a - z_b).square().mean((-2, -1))
     for z in (z_a, z_b):
         z = z - z.mean(-2, keepdim=True)
-        var = z.square().sum(-2) / (n - 1)
-        hinge = F.relu(1 - (var + 1e-4).sqrt()).mean(-1)
-        off_diagonal = _squared_norm(z, z) / (n - 1) ** 2 - var.square().sum(-1)
-        loss = loss + variance / 2 * hinge + covariance / d * off_diagonal
+        squares, off_diagonal = _product(z, z)
+        hinge = F.relu(1 - (squares / (n - 1) + 1e-4).sqrt()).mean(-1)
+        loss = loss + variance / 2 * hinge + covariance / d * off_diagonal / (n - 1) ** 2
     return loss
 
 
@@ -210,9 +207,20 @@ def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, in
     return z_a.shape[-2], z_a.shape[-1]
 
 
-def _standardized(z: Tensor) -> Tensor:
+def _unit_columns(z: Tensor) -> Tensor:
+    """Columns of mean 0 and length 1: standardised, over √n."""
     z = z - z.mean(-2, keepdim=True)
-    return z / z.square().mean(-2, keepdim=True).sqrt()
+    return z * z.square().sum(-2, keepdim=True).rsqrt()
+
+
+def _product(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Of xᵀ y: its diagonal ``(..., d)``, and the sum of the squares off it."""
+    if x.shape[-2] >= x.shape[-1]:
+        product = x.mT @ y
+        diagonal, squares = product.diagonal(0, -2, -1), product.square().sum((-2, -1))
+    else:
+        diagonal, squares = (x * y).sum(-2), _squared_norm(x, y)
+    return diagonal, squares - diagonal.square().sum(-1)
 
 
 def _squared_norm(x: Tensor, y: Tensor) -> Tensor:
