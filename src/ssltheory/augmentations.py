@@ -6,8 +6,8 @@ loop over no image and never wait for the device. Parameters drawn for each imag
 tensors; an image that an augmentation passes by (probability 1 − p) gets the parameter that
 changes nothing.
 
-Crop, flip and blur are linear and separable, so each is R x Cᵀ, with a matrix R for the rows of an
-image and C for its columns. Colours are torchvision's at a fixed parameter.
+Crop and flip are R x Cᵀ, with a matrix R for the rows of an image and C for its columns. Colours and
+blur are torchvision's at a fixed parameter.
 """
 
 import math
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ssltheory.errors import InputError
@@ -196,7 +197,8 @@ def resized_crop(
     x = _images(x)
     rows = _resize_matrix(top, height, x.shape[-2], size, x.dtype)
     columns = _resize_matrix(left, width, x.shape[-1], size, x.dtype, mirrored)
-    return _separable(x, rows, columns)
+    across = (x.flatten(1, 2) @ columns.mT).unflatten(1, x.shape[1:3])
+    return rows[:, None] @ across
 
 
 def random_crop(x: Tensor, size: int, generator: Generator | None = None) -> Tensor:
@@ -251,12 +253,6 @@ def _resize_matrix(
     return weights.div_(weights.sum(-1, keepdim=True))
 
 
-def _separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows · x · columnsᵀ for each channel: ``(n, c, h, w)``, ``(n, h', h)``, ``(n, w', w)``."""
-    across = (x.flatten(1, 2) @ columns.mT).unflatten(1, x.shape[1:3])
-    return rows[:, None] @ across
-
-
 # Colour
 
 
@@ -280,7 +276,7 @@ def color_jitter(
         InputError: if a strength is negative, hue above 0.5, or the images have neither 1 nor 3
         channels.
     """
-    x = _images(x)
+    x = _images(x).clone()
     _jitter_strengths(brightness, contrast, saturation, hue)
     n, channels = len(x), _channels(x)
     jittered = _happens(n, _probability("p", p), x.device, generator)
@@ -294,8 +290,8 @@ def color_jitter(
         for which, factor in zip(order, factors, strict=True):
             grey = _grey(x)
             mean = grey.mean((-2, -1), keepdim=True)
-            towards = _each(which == 2, x) * grey + _each(which == 1, x) * mean
-            x = _blend(x, towards, factor)
+            towards = grey * _each(which == 2, x) + mean * _each(which == 1, x)
+            x = _blend_(x, towards, factor)
     if hue:
         x = adjust_hue(x, jittered * hue * (2 * draws[3] - 1))
     return x
@@ -310,7 +306,7 @@ def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
 def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
     """factor · x + (1 − factor) · the image's mean grey, clamped; ``factor`` ``(n,)``."""
     x = _images(x)
-    return _blend(x, _grey(x).mean((-2, -1), keepdim=True), factor)
+    return _blend_(x.clone(), _grey(x).mean((-2, -1), keepdim=True), factor)
 
 
 def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
@@ -319,19 +315,20 @@ def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
     Single-channel images are returned as they are.
     """
     x = _images(x)
-    return x if _channels(x) == 1 else _blend(x, _grey(x), factor)
+    return x if _channels(x) == 1 else _blend_(x.clone(), _grey(x), factor)
 
 
-def _blend(x: Tensor, towards: Tensor, factor: Tensor) -> Tensor:
-    factor = _each(factor, x)
-    return (x * factor).add_(towards * (1 - factor)).clamp_(0, 1)
+def _blend_(x: Tensor, towards: Tensor, factor: Tensor) -> Tensor:
+    """factor · x + (1 − factor) · towards, clamped, in place: new memory costs more than the sum."""
+    return x.lerp_(towards.expand_as(x), 1 - _each(factor, x)).clamp_(0, 1)
 
 
 def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     """Hue turned by ``turn`` ``(n,)`` of the colour circle, at constant HSV saturation and value.
 
-    With V the largest channel, Δ = V − the smallest and H the hue as a share of the circle, channel
-    m is V − Δ · clamp(2 − |6 frac(H + m / 6) − 2|, 0, 1), with m = 5, 3, 1 for red, green, blue.
+    With V the largest channel and Δ = V − the smallest, the hue H, as a share of the circle from
+    red, has |6H| = 2 + (g + b − r − V) / Δ and the sign of g − b. A channel whose pure colour is
+    at h (0, 1/3, 2/3) is V − Δ · clamp(6 D − 1, 0, 1), D the distance from H to h on the circle.
     Single-channel images are returned as they are.
     """
     x = _images(x)
@@ -340,18 +337,12 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     r, g, b = x.unbind(1)
     value = x.amax(1)
     chroma = value - x.amin(1)
-    red = (value == r).to(x.dtype)  # arithmetic, as torch.where is slow on a CPU
-    green = (value == g).to(x.dtype).mul_(1 - red)
-    blue = 1 - red - green
-    sixths = red.mul_(g - b).add_(green * (b - r)).add_(blue * (r - g))
-    sixths.div_(chroma.clamp(min=torch.finfo(x.dtype).tiny)).add_(green, alpha=2).add_(
-        blue, alpha=4
-    )
-    hue = sixths.div_(6).add_(_each(turn, x)[:, 0])
-    m = 5 - 2 * torch.arange(3, dtype=x.dtype, device=x.device)[:, None, None]
-    k = (hue[:, None] + (1 + m / 6)).frac_().mul_(6)
-    share = k.sub_(2).abs_().neg_().add_(2).clamp_(0, 1)
-    return value[:, None] - share.mul_(chroma[:, None])
+    hue = (g + b).sub_(r).sub_(value).div_(chroma.clamp(min=torch.finfo(x.dtype).tiny))
+    hue.add_(2).copysign_(g - b).div_(6).add_(_each(turn, x)[:, 0])
+    pure = torch.arange(3, dtype=x.dtype, device=x.device)[:, None, None] / 3
+    distance = (hue[:, None] + (2.5 - pure)).frac_().sub_(0.5).abs_()
+    share = distance.clamp_(1 / 6, 1 / 3).mul_(-6 * chroma[:, None])
+    return share.add_((value + chroma)[:, None])
 
 
 def random_greyscale(x: Tensor, p: float = 0.2, generator: Generator | None = None) -> Tensor:
@@ -429,25 +420,18 @@ def gaussian_blur(x: Tensor, kernel_size: int, sigma: Tensor) -> Tensor:
             f"a blur of {kernel_size} pixels needs an odd width below {2 * min(x.shape[-2:])} "
             f"for {x.shape[-2]} x {x.shape[-1]} images"
         )
-    tap = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    reach = torch.arange(radius + 1, dtype=x.dtype, device=x.device)
     smallest = torch.finfo(x.dtype).tiny ** 0.25  # σ = 0 becomes a kernel of one pixel, not 0 / 0
-    sigma = sigma.to(x.dtype)[:, None].clamp(min=smallest)
-    kernel = (-(tap / sigma).square() / 2).softmax(-1)
-    h, w = x.shape[-2:]
-    rows = _toeplitz(kernel, h)
-    columns = rows if w == h else _toeplitz(kernel, w)
-    return _separable(x, rows, columns)
-
-
-def _toeplitz(kernel: Tensor, side: int) -> Tensor:
-    """(n, side, side): convolution with each ``(n, k)`` kernel, mirrored at the edges."""
-    radius = kernel.shape[1] // 2
-    pixel = torch.arange(side, device=kernel.device)
-    tap = torch.arange(-radius, radius + 1, device=kernel.device)
-    source = (pixel[:, None] + tap).abs()
-    source = (side - 1) - ((side - 1) - source).abs()
-    reads = source.T[..., None] == pixel
-    return (kernel @ reads.flatten(1).to(kernel.dtype)).unflatten(1, (side, side))
+    kernel = (-(reach / sigma.to(x.dtype)[:, None].clamp(min=smallest)).square() / 2).exp()
+    kernel = kernel / (2 * kernel.sum(1, keepdim=True) - 1)
+    taps = [_each(tap, x) for tap in kernel.unbind(1)]
+    for axis, sides in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
+        padded, length = F.pad(x, sides, mode="reflect"), x.shape[axis]
+        x = x * taps[0]
+        for j in range(1, radius + 1):
+            before, after = (padded.narrow(axis, radius + k, length) for k in (-j, j))
+            x.addcmul_(before + after, taps[j])
+    return x
 
 
 # Checks and draws
