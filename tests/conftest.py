@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "01-linear-staircase"
 
-# What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 and 10 wait until they may go on.
+# What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 and 10 wait until they may go on,
+# 11 pauses once.
 STUB = """
 import os, signal, time
 from pathlib import Path
@@ -22,6 +23,11 @@ if seed == 7:
     raise ZeroDivisionError("a planted fault")
 if seed == 8:
     os.kill(os.getpid(), signal.SIGKILL)
+if seed == 11 and not Path("once").exists():
+    from ssltheory.errors import Paused
+
+    Path("once").touch()
+    raise Paused("time is up")
 if seed in (9, 10):
     Path(f"kernel-{seed}.pid").write_text(str(os.getpid()))
     while not Path("go").exists():

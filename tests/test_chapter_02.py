@@ -1,6 +1,9 @@
 """Chapter 02: its claims hold as its own cells measure them, planted faults are red, the paper's path runs."""
 
+import contextlib
+import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from torchvision import datasets
 
 from ssltheory import chapters, claims, losses, records
 from ssltheory.claims import deep_staircase
-from ssltheory.errors import InputError, RunError
+from ssltheory.errors import InputError, Paused
 
 CHAPTER = chapters.find("02-deep-staircase")
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
@@ -188,9 +191,22 @@ def test_resnet50_runs(stl10, tmp_path):
     assert record.arrays["loss"].shape == (1, 2, 1, 3)
 
 
-def test_when_time_is_up_it_says_how_to_go_on(tmp_path):
-    with pytest.raises(RunError, match="run the same command again"):
-        run_cells(tmp_path, **SMALLER | {"minutes": 1e-9})
+def test_pauses_when_time_is_up_and_goes_on_to_the_same_record(tmp_path, monkeypatch):
+    parameters = SMALLER | {"steps": 60, "minutes": 0.0}
+    whole = run_cells(tmp_path / "whole", **parameters)
+    clock, pauses = itertools.count(), 0  # a second for each look at it
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: float(next(clock)))
+        while not (tmp_path / "cut/record.json").exists():
+            with contextlib.suppress(Paused):
+                cut = run_cells(tmp_path / "cut", **parameters | {"minutes": 1.0})
+                pauses -= 1
+            pauses += 1
+    assert pauses >= 2
+    for name, values in whole.arrays.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(cut.arrays[name], values, rtol=1e-4, atol=1e-7)
+    assert not (tmp_path / "cut/checkpoints").exists()
 
 
 @pytest.mark.parametrize("batch_size", [0, 8])

@@ -16,7 +16,7 @@ from conftest import CHAPTER, ROOT, copy_repository, notebook_of
 from ssltheory import chapters, records, runner
 from ssltheory.errors import InputError, RunError
 
-GOOD, OTHER, FAILS, KILLED, KILL_9, CTRL_C = 0, 1, 7, 8, 9, 10  # seeds of the stub
+GOOD, OTHER, FAILS, KILLED, KILL_9, CTRL_C, PAUSES = 0, 1, 7, 8, 9, 10, 11  # seeds of the stub
 
 
 def plan(seed: int, **values) -> runner.Job:
@@ -198,6 +198,19 @@ def test_failure_on_the_command_line(stub: Path, ssltheory):
     assert "ssltheory: 01-linear-staircase failed: ZeroDivisionError: a planted fault" in call.err
     assert f"report: {stub}/runs/tiny/{CHAPTER},seed=7/failure.txt" in call.err
     assert "Traceback" not in call.err
+
+
+def test_a_run_that_pauses_exits_3_and_the_same_command_goes_on(stub, ssltheory):
+    request = ("run", CHAPTER, "--scale", "tiny", "-p", f"seed={PAUSES}")
+    first = ssltheory(*request)
+    assert first.code == 3
+    assert "paused: time is up" in first.err
+    assert f"again:  ssltheory run {CHAPTER} --scale tiny -p seed={PAUSES}" in first.err
+    (folder,) = Path("runs").rglob(f"*seed={PAUSES}")
+    assert not [name for name in os.listdir(folder) if name.startswith(("failure", "record"))]
+    second = ssltheory(*request)
+    assert second.code == 0, second.err
+    assert (folder / "record.json").exists()
 
 
 def test_an_old_record_is_no_success_of_a_failed_run(stub: Path, monkeypatch):

@@ -25,7 +25,7 @@ from ssltheory.encoders import (
     small_conv,
     stack,
 )
-from ssltheory.errors import InputError, RunError
+from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.train import LARS, augmented, learning_rates, log_steps, pairs, train
 
 torch.set_num_threads(2)
@@ -333,6 +333,20 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, damage):
         torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(InputError, match=r"run\.pt cannot be read.*delete it to start again"):
         run(path, steps=2)
+
+
+def test_at_the_deadline_it_pauses_and_the_same_call_goes_on(tmp_path):
+    a, b = fixed_pairs()
+    settings = {"steps": 20, "lr": 0.01, "momentum": 0.9}
+    whole = train(linear(64, 4), pairs(a, b), spectral, **settings)
+    settings |= {"checkpoint": tmp_path / "c.pt", "deadline": 0.0}  # long past: one update a call
+    for step in range(1, 21):
+        with pytest.raises(Paused, match=f"time is up at step {step} of 20"):
+            train(linear(64, 4), pairs(a, b), spectral, **settings)
+    cut = train(linear(64, 4), pairs(a, b), spectral, **settings)
+    torch.testing.assert_close(cut.curve, whole.curve)
+    with pytest.raises(InputError, match="a deadline needs a checkpoint"):
+        train(linear(64, 4), pairs(a, b), spectral, steps=5, lr=0.1, deadline=0.0)
 
 
 @pytest.mark.parametrize(

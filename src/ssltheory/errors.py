@@ -1,4 +1,4 @@
-"""The two ways in which a request can fail, and the exit codes that they stand for."""
+"""The ways in which a request can end early, and the exit codes that they stand for."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,9 @@ class RunError(RuntimeError):
     """The request was sound, the computation failed (exit code 1)."""
 
     exit_code = 1
+
+
+class Paused(RuntimeError):
+    """The time that was given is up, a checkpoint is kept, the same request goes on (exit code 3)."""
+
+    exit_code = 3

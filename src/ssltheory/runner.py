@@ -1,7 +1,7 @@
 """Runs chapters: checks what was asked, reuses what is current, executes the notebook with papermill.
 
 A run leaves ``notebook.ipynb``, ``record.npz`` and ``record.json`` in its folder; a failed one leaves
-``failure.txt`` and ``failure.ipynb`` instead, and the other chapters still run.
+``failure.txt`` and ``failure.ipynb`` instead, one whose time is up its checkpoints; the other chapters still run.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 
 from ssltheory import chapters, data, progress, provenance, records
 from ssltheory.chapters import Chapter, Parameters
-from ssltheory.errors import InputError, RunError
+from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.records import Record
 
 LOG_INTERVAL = 10.0  # seconds between two lines of a log that is no terminal
@@ -185,8 +185,9 @@ def _run_one(job: Job, display: "_Display") -> Outcome:
     try:
         _execute(job)
         record = records.load(job.folder)
-    except (InputError, RunError) as error:
-        display.stop(job, f"failed after {time.monotonic() - started:.0f} s")
+    except (InputError, Paused, RunError) as error:
+        what = "paused" if isinstance(error, Paused) else "failed"
+        display.stop(job, f"{what} after {time.monotonic() - started:.0f} s")
         return Outcome(job, None, error)
     display.stop(job, f"done in {time.monotonic() - started:.0f} s ({job.folder})")
     return Outcome(job, record)
@@ -227,6 +228,10 @@ def _execute(job: Job) -> None:
         if error.ename == "InputError":
             failed.unlink()
             raise InputError(error.evalue) from error
+        if error.ename == "Paused":
+            failed.unlink()
+            again = f"{job.chapter.id} paused: {error.evalue}\n  again:  {job.command}"
+            raise Paused(again) from error
         cause = f"{error.ename}: {error.evalue}"
         raise _failure(job, cause, error.source, "\n".join(error.traceback)) from error
     except DeadKernelError as error:

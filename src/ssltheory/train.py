@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from ssltheory import progress
-from ssltheory.errors import InputError, RunError
+from ssltheory.errors import InputError, Paused, RunError
 
 Views = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 SCHEDULES = ("constant", "cosine")
@@ -146,6 +146,7 @@ def train(
     compile: bool = False,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 30.0,
+    deadline: float | None = None,
     description: str = "training",
 ) -> Result:
     """Minimise ``loss(model(a), model(b))`` with ``a, b = views(generator)``; trains in place.
@@ -189,17 +190,21 @@ def train(
             and a second call returns what it holds. Call with the model as it was initialised, not
             as trained.
         checkpoint_every: seconds between two writes.
+        deadline: the ``time.monotonic()`` at which to write the checkpoint and stop; None: never.
         description: what the progress bar says.
 
     Raises:
         InputError: for a bad setting; a checkpoint that cannot be read, or is of another run.
         RunError: if the loss becomes NaN or infinite (seen at records and at least every few
             seconds, so soon after), or a checkpoint cannot be written.
+        Paused: at the deadline; the same call goes on from the checkpoint.
     """
     _check_settings(
         steps, lr, optimizer, momentum, weight_decay, schedule, warmup, checkpoint_every
     )
     kept = sorted({int(s) for s in (log_steps(steps) if record_steps is None else record_steps)})
+    if deadline is not None and checkpoint is None:
+        raise InputError("a deadline needs a checkpoint to go on from")
     if kept and not 0 <= kept[0] <= kept[-1] <= steps:
         raise InputError(f"record_steps must be in [0, {steps}], got {kept[0]} to {kept[-1]}")
     parts = _groups(model, groups or {}, weight_decay)
@@ -283,7 +288,8 @@ def train(
                     p.grad = None
                 value.sum().backward()
             now = time.monotonic()
-            save = saved and (last or now - written >= checkpoint_every)
+            late = deadline is not None and now >= deadline and not last
+            save = saved and (last or late or now - written >= checkpoint_every)
             if step in due or last or save or now - checked >= CHECK_EVERY:
                 _check_finite(curve, sound, step, rates, clock)
                 sound, checked = step + 1, now
@@ -308,6 +314,10 @@ def train(
                     seconds=before + time.monotonic() - began,
                 )
                 written = time.monotonic()
+            if late:
+                raise Paused(
+                    f"time is up at step {step + 1} of {steps}: run the same again to go on"
+                )
         curve = curve.cpu()  # waits for the device
         seconds = before + (time.monotonic() - began if start <= steps else 0.0)
     at = torch.tensor(kept, dtype=torch.int64)
