@@ -1,0 +1,296 @@
+"""Statistical dependence: HSIC and its kin, and independent components found with a covariance penalty.
+
+mialon2022variance, arXiv 2209.14905. With an elementwise projector ψ, the squared covariances of the projector's
+output off the blocks of a coordinate are HSIC with the kernel k(a, b) = ψ(a)ᵀ ψ(b) (its Lemma 1), so that
+the variance-covariance penalty behind such a projector asks for pairwise independence in front of it.
+
+A variable is ``(n,)`` or ``(n, p)``, row i of each from the same draw. Everything is computed in float64.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from ssltheory.errors import InputError
+
+BLOCK = 2**24  # entries of Gram matrices held at a time by ``pairwise_hsic``
+
+
+def gaussian_gram(x: Tensor, bandwidth: float | None = None) -> Tensor:
+    """exp(−‖x_i − x_j‖² / 2 bandwidth²), ``(n, n)``.
+
+    Args:
+        x: ``(n,)`` or ``(n, p)``.
+        bandwidth: in units of x; None: the median distance of two different rows.
+
+    Raises:
+        InputError: for fewer than two rows, or a bandwidth that is not above 0 (a median of 0: half of the rows or
+            more are equal).
+    """
+    x = _rows(x)
+    squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return (squares / (-2 * _bandwidth(x, bandwidth, squares) ** 2)).exp()
+
+
+def hsic(x: Tensor, y: Tensor, bandwidth: float | None = None, unbiased: bool = False) -> Tensor:
+    """Hilbert–Schmidt independence criterion with Gaussian kernels: 0 where x and y are independent.
+
+    Biased, tr(K H L H) / (n − 1)² (Gretton et al. 2005); unbiased, with K and L of zero diagonal,
+    [tr(K L) + 1ᵀK1 1ᵀL1 / (n − 1)(n − 2) − 2 · 1ᵀKL1 / (n − 2)] / n(n − 3) (Song et al. 2012), which may be
+    negative.
+
+    Args:
+        x, y: ``(n,)`` or ``(n, p)``, of the same n.
+        bandwidth: of both kernels; None: each one's median distance.
+        unbiased: which estimator.
+
+    Raises:
+        InputError: for other shapes, n < 4, or a bandwidth that is not above 0.
+    """
+    _same_length((x, y), least=4)
+    return _hsic(gaussian_gram(x, bandwidth), gaussian_gram(y, bandwidth), unbiased)
+
+
+def dhsic(variables: Sequence[Tensor], bandwidth: float | None = None) -> Tensor:
+    """Joint dependence of d variables: 0 where they are mutually, not only pairwise, independent.
+
+    mean_ij Π_k K^k_ij + Π_k mean_ij K^k_ij − 2 mean_i Π_k mean_j K^k_ij (Pfister et al. 2018). Of two variables it is
+    tr(K H L H) / n².
+
+    Args:
+        variables: two or more, ``(n,)`` or ``(n, p)`` each.
+        bandwidth: of every kernel; None: each one's median distance.
+
+    Raises:
+        InputError: for fewer than two variables, or other shapes.
+    """
+    _same_length(variables, least=2)
+    if len(variables) < 2:
+        raise InputError("dhsic takes two or more variables")
+    grams = torch.stack([gaussian_gram(x, bandwidth) for x in variables])
+    joint = grams.prod(0).mean()
+    apart = grams.mean((1, 2)).prod()
+    return joint + apart - 2 * grams.mean(2).prod(0).mean()
+
+
+def hsic_permutation_test(
+    x: Tensor, y: Tensor, n_permutations: int = 1000, seed: int = 0, bandwidth: float | None = None
+) -> float:
+    """p-value of "x and y are independent": how often HSIC is as large when y's rows are permuted.
+
+    (1 + number of permutations that reach it) / (1 + n_permutations): at most α with probability α under
+    independence, whatever n is.
+
+    Raises:
+        InputError: as ``hsic``; fewer than one permutation.
+    """
+    _same_length((x, y), least=4)
+    if n_permutations < 1:
+        raise InputError(f"n_permutations must be 1 or more, got {n_permutations}")
+    k_x, k_y = _centred(gaussian_gram(x, bandwidth)), gaussian_gram(y, bandwidth)
+    generator = torch.Generator().manual_seed(seed)
+    observed = (k_x * k_y).sum()
+    draws = (torch.randperm(len(k_y), generator=generator) for _ in range(n_permutations))
+    reached = sum(bool((k_x * k_y[p][:, p]).sum() >= observed) for p in draws)
+    return (1 + reached) / (1 + n_permutations)
+
+
+def pairwise_hsic(
+    x: Tensor, bandwidth: float | None = None, normalized: bool = False, seed: int = 0
+) -> Tensor:
+    """Biased HSIC of every pair of columns, ``(n, d) -> (d, d)``.
+
+    Args:
+        x: ``(n, d)``.
+        bandwidth: of all kernels, in units of the columns; None: each column's median distance.
+        normalized: divide by √(HSIC(x_i, x_i) HSIC(x_j, x_j)): the cosine of the centred Gram matrices, in [0, 1].
+        seed: of the rows whose median distance is taken, of more than 2,000.
+
+    Raises:
+        InputError: for another shape or fewer than two rows; a constant column.
+    """
+    x = _rows(x)
+    n, d = x.shape
+    some = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:2000]
+    widths = [_bandwidth(column[some, None], bandwidth) for column in x.mT]
+    scaled = (x / x.new_tensor(widths)).mT  # (d, n)
+
+    def rows(start: int, stop: int) -> Tensor:
+        return (-(scaled[:, start:stop, None] - scaled[:, None]).square() / 2).exp()
+
+    size = max(1, BLOCK // (n * d))
+    blocks = [(start, min(start + size, n)) for start in range(0, n, size)]
+    means = torch.cat([rows(*block).mean(2) for block in blocks], 1)
+    total = x.new_zeros(d, d)
+    for start, stop in blocks:
+        centred = rows(start, stop) - means[:, start:stop, None] - means[:, None]
+        centred = (centred + means.mean(1)[:, None, None]).flatten(1)
+        total += centred @ centred.mT
+    if normalized:
+        return total / (total.diagonal()[:, None] * total.diagonal()).sqrt()
+    return total / (n - 1) ** 2
+
+
+def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
+    """ψ(x) = √(2 / p) cos(ω x + b) of every entry, ``(..., n) -> (..., n, p)``.
+
+    With ω ~ N(0, 1 / bandwidth²) and b ~ U(0, 2π), ψ(a)ᵀ ψ(b) tends to the Gaussian kernel (Rahimi & Recht 2007).
+    """
+    wave = x[..., None] * frequencies + phases
+    return (2 / len(frequencies)) ** 0.5 * wave.cos()
+
+
+def covariance_penalty(psi_x: Tensor, psi_y: Tensor) -> Tensor:
+    """‖Cov(ψ(x), ψ(y))‖²_F with 1 / (n − 1): ``(..., n, p), (..., n, q) -> (...)``.
+
+    VICReg's covariance term between the blocks of two coordinates behind an elementwise projector, and, by Lemma 1 of
+    mialon2022variance, their HSIC under the kernel ψ(a)ᵀ ψ(b).
+    """
+    centred = psi_x - psi_x.mean(-2, keepdim=True)
+    return (centred.mT @ psi_y / (psi_x.shape[-2] - 1)).square().sum((-2, -1))
+
+
+def whiten(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of mean 0 and covariance I: ``(n, d) -> (n, d)``, and the matrix W, ``(d, d)``, with y = W (x − mean).
+
+    Raises:
+        InputError: if the covariance is singular.
+    """
+    x = _rows(x)
+    x = x - x.mean(0)
+    s, u = torch.linalg.eigh(x.mT @ x / (len(x) - 1))
+    if s[0] <= 1e-12 * s[-1]:
+        raise InputError(
+            "whitening needs a covariance of full rank: drop what is linearly dependent"
+        )
+    w = (u * s.rsqrt()) @ u.mT
+    return x @ w.mT, w
+
+
+def covariance_ica(
+    x: Tensor, n_features: int = 32, bandwidth: float = 1 / 1.5, sweeps: int = 4, seed: int = 0
+) -> Tensor:
+    """Linear ICA by the covariance penalty behind a random elementwise projector: W, ``(d, d)``.
+
+    y = W (x − mean) are the sources, up to order and sign. After whitening, the rotation is found by Jacobi sweeps:
+    for each pair of coordinates the angle in [−45°, 45°) with the least ``covariance_penalty``, on 16 points and then
+    by golden section. The solver and its settings are ours.
+
+    Args:
+        x: ``(n, d)`` mixtures.
+        n_features: p of ``fourier_features``, drawn once: the projector is not trained.
+        bandwidth: of their kernel, in standard deviations of a whitened coordinate.
+        sweeps: over all pairs.
+        seed: of the draw.
+
+    Raises:
+        InputError: if the covariance of x is singular.
+    """
+    y, w = whiten(x)
+    generator = torch.Generator().manual_seed(seed)
+    frequencies = torch.randn(n_features, generator=generator, dtype=y.dtype) / bandwidth
+    phases = 2 * math.pi * torch.rand(n_features, generator=generator, dtype=y.dtype)
+
+    def penalty(pair: Tensor, angles: Tensor) -> Tensor:
+        turned = pair @ _rotation(angles).mT
+        return covariance_penalty(*fourier_features(turned, frequencies, phases).unbind(-2))
+
+    grid = (torch.arange(16, dtype=y.dtype) / 16 - 0.5) * (math.pi / 2)
+    step = math.pi / 32
+    for _ in range(sweeps):
+        for pair in combinations(range(y.shape[1]), 2):
+            two = y[:, pair]
+            best = grid[torch.stack([penalty(two, angle) for angle in grid]).argmin()]
+            turn = _rotation(_golden(lambda a, two=two: penalty(two, a), best - step, best + step))
+            y[:, pair] = two @ turn.mT
+            w[list(pair)] = turn @ w[list(pair)]
+    return w
+
+
+def amari_distance(w: Tensor, mixing: Tensor) -> float:
+    """Of P = |W A|, both ``(d, d)``: 0 where W undoes A up to order, sign and scale, 1 at most.
+
+    [Σ_i (Σ_j P_ij / max_j P_ij − 1) + Σ_j (Σ_i P_ij / max_i P_ij − 1)] / 2 d (d − 1) (Amari et al. 1996, with the
+    usual normalisation).
+    """
+    p = (w @ mixing).abs()
+    d = len(p)
+    excess = (p.sum(1) / p.amax(1) - 1).sum() + (p.sum(0) / p.amax(0) - 1).sum()
+    return (excess / (2 * d * (d - 1))).item()
+
+
+def mean_correlation(y: Tensor, sources: Tensor) -> float:
+    """MCC: mean |correlation| of ``(n, d)`` sources with their estimates, matched one to one at their best."""
+    from scipy.optimize import linear_sum_assignment
+
+    d = y.shape[1]
+    correlation = torch.corrcoef(torch.cat([_rows(y), _rows(sources)], 1).mT)[:d, d:].abs().numpy()
+    return float(correlation[linear_sum_assignment(-correlation)].mean())
+
+
+def _hsic(k_x: Tensor, k_y: Tensor, unbiased: bool) -> Tensor:
+    n = len(k_x)
+    if not unbiased:
+        return (_centred(k_x) * k_y).sum() / (n - 1) ** 2
+    k_x, k_y = (k - k.diagonal().diag() for k in (k_x, k_y))
+    means = k_x.sum() * k_y.sum() / ((n - 1) * (n - 2))
+    rows = (k_x.sum(0) * k_y.sum(0)).sum() / (n - 2)
+    return ((k_x * k_y).sum() + means - 2 * rows) / (n * (n - 3))
+
+
+def _centred(k: Tensor) -> Tensor:
+    return k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
+
+
+def _rotation(angle: Tensor) -> Tensor:
+    c, s = angle.cos(), angle.sin()
+    return torch.stack([c, -s, s, c]).reshape(2, 2)
+
+
+def _golden(f, low: Tensor, high: Tensor, rounds: int = 30) -> Tensor:
+    """The minimum of a function with one, by golden section."""
+    share = (5**0.5 - 1) / 2
+    a, b = high - share * (high - low), low + share * (high - low)
+    f_a, f_b = f(a), f(b)
+    for _ in range(rounds):
+        if f_a < f_b:
+            high, b, f_b = b, a, f_a
+            a = high - share * (high - low)
+            f_a = f(a)
+        else:
+            low, a, f_a = a, b, f_b
+            b = low + share * (high - low)
+            f_b = f(b)
+    return (low + high) / 2
+
+
+def _rows(x: Tensor) -> Tensor:
+    if x.ndim not in (1, 2) or len(x) < 2:
+        raise InputError(f"a variable is (n,) or (n, p) with n >= 2, got {tuple(x.shape)}")
+    return x.double().reshape(len(x), -1)
+
+
+def _bandwidth(x: Tensor, bandwidth: float | None, squares: Tensor | None = None) -> float:
+    if bandwidth is None:
+        bandwidth = (
+            (torch.pdist(x) if squares is None else squares[_above(len(x))].sqrt()).median().item()
+        )
+    if not 0 < bandwidth < math.inf:
+        raise InputError(
+            f"the kernel's bandwidth must be above 0, got {bandwidth:g} (the median distance is 0 where most rows "
+            "are equal): give bandwidth="
+        )
+    return bandwidth
+
+
+def _above(n: int) -> tuple[Tensor, Tensor]:
+    return tuple(torch.triu_indices(n, n, 1))
+
+
+def _same_length(variables: Sequence[Tensor], least: int) -> None:
+    lengths = {len(x) for x in variables}
+    if len(lengths) > 1 or min(lengths, default=0) < least:
+        raise InputError(f"variables need one length of {least} or more, got {sorted(lengths)}")
