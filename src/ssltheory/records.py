@@ -4,6 +4,7 @@ The JSON carries the hash of the arrays and of itself, is written last and by re
 is the only mark of success.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -52,11 +53,15 @@ class Record:
         return chapters.parse(self.chapter, self.provenance["parameters"])
 
     def judged_today(self) -> list[Claim]:
-        """Its claims, evaluated anew from its arrays with today's theory.
+        """Its claims, evaluated anew, once, from its arrays with today's theory.
 
         Raises:
             InputError: if the arrays are not what today's claims need.
         """
+        return self._judged
+
+    @functools.cached_property
+    def _judged(self) -> list[Claim]:
         try:
             return claims.evaluate(self.chapter.id, self.arrays, self.parameters)
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
