@@ -3,7 +3,7 @@
 Barlow Twins sees the uncentred C, whose first mode is the constant; VICReg and dot-product SimCLR see the
 covariance. Each loss is judged by the spectrum that it sees. How a step is told from its neighbours is ours.
 
-The bounds were set on fresh seeds, at the quick scale (10 to 14, digits) and at the full one (10 to 12, exact CIFAR-10
+The bounds were set on fresh seeds, at the quick scale (10 to 14, digits) and at the full one (10 to 14, exact CIFAR-10
 pixels), input standardised: small start 0.96 and 0.96 of the neighbours of Barlow Twins separated, standard start none;
 fewest dimensions at most 1.1; 7, 3 and 4 separate onsets of Barlow Twins, SimCLR and VICReg. The standard start of
 Barlow Twins comes down to 1.5 to 2.2 dimensions on seeds 0 to 2, so that the dip by itself does not tell the two apart.
