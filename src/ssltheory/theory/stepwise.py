@@ -1,4 +1,4 @@
-"""Barlow Twins in a linear model learns one eigenmode at a time (simon2023stepwise, section 4).
+"""Barlow Twins in a linear model learns one eigenmode at a time (simon2023stepwise, sections 4 and 5).
 
 A linear map ``f(x) = W x`` is trained on n positive pairs by gradient descent on
 
@@ -6,6 +6,10 @@ A linear map ``f(x) = W x`` is trained on n positive pairs by gradient descent o
 
 Everything about the data enters through Γ. Time is t = learning rate × step throughout, and all of it is
 float64: started at 1e-7, single precision rounds away the growth of later modes once the first is learnt.
+
+A kernel machine is a linear model on the features of its kernel. All that is ever needed of the features is
+the kernel on the 2n views, K̃ = [[k_aa, k_ab], [k_abᵀ, k_bb]], and P, which swaps the views of every pair:
+Γ = (1/2n) Φ P Φᵀ has the non-zero eigenvalues of K_Γ = (1/2n) K̃^½ P K̃^½.
 """
 
 from dataclasses import dataclass
@@ -314,6 +318,131 @@ def gradient_flow(gamma: Tensor, w0: Tensor, times: Tensor) -> LinearRun:
     )
 
 
+@dataclass(frozen=True)
+class KernelEmbedding:
+    """f(x) = Aᵀ k(x), with k(x) the kernel between x and the 2n views. Call it with kernel values.
+
+    Attributes:
+        coefficients: A, ``(2n, d)``: the n first views, then the second ones.
+    """
+
+    coefficients: Tensor
+
+    def __call__(self, k_xa: Tensor, k_xb: Tensor) -> Tensor:
+        """Embeddings of N points from their kernel values with the views, ``(N, n)`` each: ``(N, d)``.
+
+        Raises:
+            InputError: if the shapes do not fit the training pairs.
+        """
+        n = len(self.coefficients) // 2
+        if k_xa.shape != k_xb.shape or k_xa.ndim != 2 or k_xa.shape[1] != n:
+            raise InputError(
+                f"embed takes the kernel between N points and the {n} training pairs, (N, {n}) for each "
+                f"of the two views, got {tuple(k_xa.shape)} and {tuple(k_xb.shape)}"
+            )
+        return torch.cat([k_xa, k_xb], 1).to(torch.float64) @ self.coefficients
+
+
+def kernel_cross_moment(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> tuple[Tensor, Tensor]:
+    """K_Γ = (1/2n) K̃^½ P K̃^½, and K̃^½, which holds the coordinates of the 2n views in their span.
+
+    Args:
+        k_aa, k_ab, k_bb: ``(n, n)`` kernel among first views, between first and second, among second.
+
+    Returns:
+        K_Γ and K̃^½, ``(2n, 2n)`` float64 each. K_Γ is ``cross_moment`` of the rows of K̃^½.
+
+    Raises:
+        InputError: if the blocks differ in shape, or K̃ is not symmetric, finite and positive semi-definite.
+
+    Source: simon2023stepwise, section 5.1.
+    """
+    kernel = _joined(k_aa, k_ab, k_bb)
+    n = len(kernel) // 2
+    lam, q = torch.linalg.eigh(kernel)
+    if lam[0] < -1e-8 * lam[-1]:
+        raise InputError(
+            f"the kernel of the 2n views has eigenvalues from {lam[0]:.3g} to {lam[-1]:.3g}, a kernel has none "
+            f"below zero: compute all three blocks with the same kernel, in float64"
+        )
+    root = (q * lam.clamp(min=0).sqrt()) @ q.mT
+    return cross_moment(root[:n], root[n:]), root
+
+
+def kernel_barlow_twins(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor, dim: int) -> KernelEmbedding:
+    """Where Barlow Twins takes a kernel machine from a small start, in closed form.
+
+    With the top eigenpairs (γ_j, b_j) of K_Γ the final embedding of any x is
+
+        f_j(x) = γ_j^−½ b_jᵀ K̃^−½ k(x) = γ_j^−³ᐟ² b_jᵀ K̃^½ P k(x) / 2n,
+
+    up to a rotation of the d dimensions: compare Gram matrices or subspaces. The second form, used here, follows
+    from K_Γ b_j = γ_j b_j and needs no inverse, so that equal views do no harm. Of all embeddings of zero loss it
+    has the smallest norm.
+
+    Args:
+        k_aa, k_ab, k_bb: as of ``kernel_cross_moment``.
+        dim: embedding dimension d, at most the number of positive γ_j.
+
+    Returns:
+        ``embed(k_xa, k_xb) -> (N, d)``.
+
+    Raises:
+        InputError: as of ``kernel_cross_moment``, or if fewer than d modes can be learnt.
+
+    Source: simon2023stepwise, Proposition 5.1.
+    """
+    k_gamma, root = kernel_cross_moment(k_aa, k_ab, k_bb)
+    gamma, b = (z.flip(-1) for z in torch.linalg.eigh(k_gamma))
+    learnable = int((gamma > 1e-12 * gamma[0]).sum())
+    if not 1 <= dim <= learnable:
+        raise InputError(
+            f"dim={dim}: {learnable} eigenvalues γ_j of these {len(gamma) // 2} pairs are positive, and only "
+            f"those modes are ever learnt; take a dim from 1 to {learnable}"
+        )
+    gamma, b = gamma[:dim], b[:, :dim]
+    return KernelEmbedding(_swap_views(root @ b) / (len(root) * gamma**1.5))
+
+
+def kernel_gradient_descent(
+    k_aa: Tensor, k_ab: Tensor, k_bb: Tensor, start: Tensor, lr: float, steps: int
+) -> KernelEmbedding:
+    """Full-batch gradient descent of Barlow Twins over functions, nothing decomposed and nothing assumed.
+
+    f ← f − lr (2/n) Σ_i (C − I) f(x'_i) K(x_i, ·), the sum over all 2n views and x'_i the partner of x_i, which
+    is gradient descent on the weights of the features. Held as the coefficients A of f(x) = Aᵀ k(x).
+
+    Args:
+        k_aa, k_ab, k_bb: as of ``kernel_cross_moment``.
+        start: ``(2n, d)`` coefficients, small.
+        lr: learning rate; stable below 1 / 4γ_1.
+        steps: how many.
+
+    Returns:
+        ``embed(k_xa, k_xb) -> (N, d)``.
+
+    Raises:
+        InputError: for shapes that do not fit.
+        RunError: if it diverges.
+    """
+    kernel = _joined(k_aa, k_ab, k_bb)
+    two_n, start = len(kernel), torch.as_tensor(start).to(torch.float64)
+    if start.ndim != 2 or len(start) != two_n:
+        raise InputError(f"start must be (2n, d) with 2n = {two_n}, got {tuple(start.shape)}")
+    k, a = kernel.cpu().numpy(), start.cpu().numpy().copy()
+    partner, identity = np.roll(np.arange(two_n), two_n // 2), np.eye(a.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(steps):
+            f = k @ a
+            swapped = f[partner]
+            a -= (4 * lr / two_n) * swapped @ (f.T @ swapped / two_n - identity)
+    if not np.isfinite(a).all():
+        raise RunError(
+            f"gradient descent diverged at lr={lr:g}: take a smaller lr or a smaller start"
+        )
+    return KernelEmbedding(torch.from_numpy(a).to(kernel.device))
+
+
 def sample_extent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs that share two signs, one spread over nine inputs, one on a single input: Γ has eigenvalues 9 and 1.
 
@@ -383,6 +512,32 @@ def _descend(y, lam, lr, steps, keep):
                 weights[stored] = y
                 stored = min(stored + 1, len(keep) - 1)
     return moments, weights
+
+
+def _joined(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> Tensor:
+    """K̃ ``(2n, 2n)`` float64, checked."""
+    if (
+        k_aa.ndim != 2
+        or not len(k_aa) == k_aa.shape[1]
+        or not k_aa.shape == k_ab.shape == k_bb.shape
+    ):
+        raise InputError(
+            f"the kernel's blocks must be three (n, n) matrices of one n, "
+            f"got {tuple(k_aa.shape)}, {tuple(k_ab.shape)} and {tuple(k_bb.shape)}"
+        )
+    kernel = torch.cat([torch.cat([k_aa, k_ab], 1), torch.cat([k_ab.mT, k_bb], 1)]).to(
+        torch.float64
+    )
+    if not kernel.isfinite().all():
+        raise InputError("the kernel holds a NaN or an infinity: look at the points given to it")
+    if not torch.allclose(kernel, kernel.mT, rtol=0, atol=1e-6 * float(kernel.abs().max())):
+        raise InputError("k_aa and k_bb must be symmetric: give the kernel among views of one kind")
+    return (kernel + kernel.mT) / 2
+
+
+def _swap_views(rows: Tensor) -> Tensor:
+    """P times ``(2n, ...)``."""
+    return rows.roll(len(rows) // 2, 0)
 
 
 def _checked_gamma(gamma: Tensor, dim: int) -> Tensor:
