@@ -110,3 +110,35 @@ def test_step_times_take_the_first_crossing_and_say_when_there_is_none():
     #                 starts above, never, the first of two, linear (0 → 2), starts on the level
     expected = torch.tensor([1.0, math.inf, 1.5, 2.25, 1.0], dtype=torch.float64)
     torch.testing.assert_close(spectra.step_times(times, curves), expected, rtol=1e-6, atol=0)
+
+
+def test_second_moment_is_not_centred():
+    z = normal(50, 4) + 3
+    expected = z.T.numpy() @ z.numpy() / 50
+    np.testing.assert_allclose(spectra.second_moment(z.float()), expected, rtol=1e-6)
+
+
+def test_active_modes_are_counted_against_the_largest():
+    lam = torch.tensor([[5.0, 0.06, 0.04, 0.0], [0.01, 0.0002, 0.00005, -1e-9]])
+    assert spectra.active(lam).sum(-1).tolist() == [2, 2]
+    assert spectra.active(lam, share=0.1).sum(-1).tolist() == [1, 1]
+
+
+def test_spread_of_a_point_a_line_and_a_sphere():
+    d = 16
+    direction = normal(d)
+    assert spectra.spread(direction.expand(10, d)).item() == pytest.approx(0, abs=1e-7)
+    assert spectra.spread(normal(10, 1).abs() * direction).item() == pytest.approx(0, abs=1e-7)
+    assert spectra.spread(normal(20_000, d)).item() == pytest.approx(1, abs=0.01)
+    assert spectra.spread(normal(3, 50, d)).shape == (3,)
+
+
+def test_off_diagonal_share_of_shared_and_of_unrelated_eigenvectors():
+    u = torch.linalg.qr(normal(6, 6)).Q
+    lam = torch.arange(1.0, 7, dtype=torch.float64)
+    f, own = (u * lam) @ u.T, (u * lam.flip(0).sqrt()) @ u.T
+    assert spectra.off_diagonal(own, f).item() == pytest.approx(0, abs=1e-12)
+    chance = spectra.off_diagonal(normal(3000, 6, 6, seed=1), f.expand(3000, 6, 6))
+    assert chance.mean().item() == pytest.approx(1 - 1 / 6, abs=0.01)
+    skew = u @ torch.block_diag(*[torch.tensor([[0.0, 1], [-1, 0]]).double()] * 3) @ u.T
+    assert spectra.off_diagonal(skew, f).item() == pytest.approx(1, abs=1e-12)

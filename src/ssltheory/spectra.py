@@ -31,6 +31,11 @@ def participation_ratio(eigenvalues: Tensor) -> Tensor:
     return lam.sum(-1) ** 2 / (lam**2).sum(-1)
 
 
+def active(eigenvalues: Tensor, share: float = 0.01) -> Tensor:
+    """Which modes carry something: λ_j > ``share`` · λ_max (ours); ``(..., d) -> (..., d)`` bool."""
+    return eigenvalues > share * eigenvalues.amax(-1, keepdim=True)
+
+
 def effective_rank(eigenvalues: Tensor) -> Tensor:
     """exp of the entropy of λ / Σλ (Roy & Vetterli 2007). Negative rounding counts as zero.
 
@@ -43,6 +48,38 @@ def effective_rank(eigenvalues: Tensor) -> Tensor:
     lam = eigenvalues.to(torch.float64).clamp(min=0)
     p = lam / lam.sum(-1, keepdim=True)
     return torch.exp(-torch.special.xlogy(p, p).sum(-1))
+
+
+def second_moment(z: Tensor) -> Tensor:
+    """E z zᵀ, uncentred: ``(..., n, d) -> (..., d, d)`` float64."""
+    z = z.to(torch.float64)
+    return z.mT @ z / z.shape[-2]
+
+
+def spread(z: Tensor) -> Tensor:
+    """q = √d · mean_k std (z / ‖z‖)_k over the sample: 0 if collapsed, near 1 if isotropic.
+
+    Args:
+        z: ``(..., n, d)``.
+
+    Returns:
+        ``(...)`` float64.
+    """
+    z = torch.nn.functional.normalize(z.to(torch.float64), dim=-1)
+    return z.shape[-1] ** 0.5 * z.std(-2, correction=0).mean(-1)
+
+
+def off_diagonal(m: Tensor, f: Tensor) -> Tensor:
+    """Share of ‖M‖²_F that lies off the diagonal of Uᵀ M U, U the eigenvectors of F; ``(...)`` float64.
+
+    0 if M has F's eigenvectors, 1 − 1/d on average if it is drawn without regard to F.
+
+    Args:
+        m: ``(..., d, d)``; f: ``(..., d, d)`` symmetric.
+    """
+    m, u = m.to(torch.float64), torch.linalg.eigh(f.to(torch.float64)).eigenvectors
+    diagonal = (u * (m @ u)).sum(-2)
+    return 1 - diagonal.square().sum(-1) / m.square().sum((-2, -1))
 
 
 def subspace_alignment(a: Tensor, b: Tensor) -> Tensor:
