@@ -7,6 +7,7 @@ their state is in the state dict, so that a checkpoint resumes them.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,20 @@ def linear(dim: int, bias: bool = False, seed: int = 0) -> nn.Linear:
 
 def two_layer(dim: int, hidden: int = 512, bias: bool = False, seed: int = 0) -> nn.Sequential:
     """Linear, BatchNorm without a gain or shift, ReLU, linear: ``(n, dim) -> (n, dim)``."""
-    _check_dim(dim, hidden)
-    layers = nn.Linear(dim, hidden, bias=bias), nn.Linear(hidden, dim, bias=bias)
+    return _hidden_layer(dim, hidden, dim, bias, seed)
+
+
+def projector(dim_in: int, hidden: int, dim: int, seed: int = 0) -> nn.Sequential:
+    """The head in front of the predictor: as ``two_layer``, with biases, ``(n, dim_in) -> (n, dim)``.
+
+    Source: the authors' code of tian2021directpred (512, 512 and 128 units).
+    """
+    return _hidden_layer(dim_in, hidden, dim, True, seed)
+
+
+def _hidden_layer(dim_in: int, hidden: int, dim: int, bias: bool, seed: int) -> nn.Sequential:
+    _check_dim(dim_in, hidden, dim)
+    layers = nn.Linear(dim_in, hidden, bias=bias), nn.Linear(hidden, dim, bias=bias)
     norm = nn.BatchNorm1d(hidden, affine=False)
     return _initialise(nn.Sequential(layers[0], norm, nn.ReLU(), layers[1]), seed)
 
@@ -47,7 +60,7 @@ class Symmetric(nn.Module):
         return z @ self.weight.mT
 
 
-class _FromMoment(nn.Module):
+class _FromMoment(nn.Module, ABC):
     """A predictor that is a function of F ← ρF + (1−ρ) E z zᵀ; the first batch initialises F."""
 
     def __init__(self, dim: int, rho: float, eps: float, learn: bool) -> None:
@@ -115,8 +128,9 @@ class _FromMoment(nn.Module):
         self.count.zero_()
         self.waiting = False
 
+    @abstractmethod
     def from_moment(self, f: Tensor) -> Tensor:
-        raise NotImplementedError
+        """W_p of a given F, ``(d, d)``."""
 
 
 class DirectPred(_FromMoment):
