@@ -1,0 +1,138 @@
+"""Chapter 10: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from ssltheory import chapters, claims, records
+from ssltheory.errors import InputError
+from ssltheory.figures import spectral_embeddings as plots
+from ssltheory.theory import spectral_embedding
+
+CHAPTER = chapters.find("10-spectral-embeddings")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+SMALL = {"n_graph": 60, "n_images": 600, "components": 60, "n_seeds": 1}
+
+
+def run_cells(out, **parameters):
+    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
+    namespace = {}
+    for cell in CODE:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
+        if "parameters" in cell["metadata"].get("tags", []):
+            namespace.update(parameters, out=str(out))
+    plt.close("all")
+    return namespace["record"]
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    plt.switch_backend("Agg")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run_cells(folder, **SMALL)
+
+
+def test_every_claim_holds(record):
+    assert set(verdicts(record.claims).values()) == {"holds"}, record.claims
+    assert {"vicreg-gram", "rank", "aligned-simclr", "fisher"} <= set(verdicts(record.claims))
+
+
+def test_claims_of_the_written_record_are_judged_alike(record, folder):
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_figures_are_drawn_from_a_record_of_one_repetition(record):
+    assert len(plots.main_figure(record.arrays).axes) == 3
+    assert len(plots.second_figure(record.arrays).axes) == 3
+    plt.close("all")
+
+
+# Planted faults: in the theory, judged on the measurement above
+
+
+def judged_with(record, monkeypatch, name, fault):
+    monkeypatch.setattr(spectral_embedding, name, fault)
+    return verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_another_constant_before_the_energy_is_red(factor, record, monkeypatch):
+    right = spectral_embedding.vicreg_optimum
+    wrong = lambda graph, dim, rho: right(graph, dim, factor * rho)  # noqa: E731
+    found = judged_with(record, monkeypatch, "vicreg_optimum", wrong)
+    assert found["vicreg-gram"] == found["vicreg-loss"] == "fails"
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_the_same_in_the_linear_network_is_red(factor, record, monkeypatch):
+    right = spectral_embedding.kept_variance
+    wrong = lambda theta, rho: right(theta, factor * rho)  # noqa: E731
+    found = judged_with(record, monkeypatch, "kept_variance", wrong)
+    assert found["linear-vicreg"] == found["linear-contrastive"] == found["rank"] == "fails"
+
+
+def test_the_graph_for_its_laplacian_is_red(record, monkeypatch):
+    wrong = lambda graph, dim, rho: (  # noqa: E731
+        len(graph) ** 0.5
+        * spectral_embedding.positive_root(lambda v: v + rho * graph @ v, dim, graph)
+    )
+    assert judged_with(record, monkeypatch, "vicreg_optimum", wrong)["vicreg-gram"] == "fails"
+
+
+def test_without_clipping_at_zero_it_is_red(record, monkeypatch):
+    wrong = lambda theta, rho: (1 - rho * theta).abs()  # noqa: E731
+    found = judged_with(record, monkeypatch, "kept_variance", wrong)
+    assert found["linear-vicreg"] == found["rank"] == "fails"
+
+
+def test_the_softmax_without_its_negatives_is_red(record, monkeypatch):
+    right = spectral_embedding.info_nce_minimum
+    wrong = lambda classes, size, t: right(classes, size + 1, t)  # noqa: E731
+    assert judged_with(record, monkeypatch, "info_nce_minimum", wrong)["info-nce"] == "fails"
+
+
+# Planted faults: in what is measured
+
+
+def test_pairs_that_all_weigh_the_same_are_not_fishers(tmp_path, monkeypatch):
+    same = lambda y: (y[:, None] == y).double() / 50  # noqa: E731
+    monkeypatch.setattr(spectral_embedding, "label_graph", same)
+    assert verdicts(run_cells(tmp_path, **SMALL).claims)["fisher"] == "fails"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"n_graph": 1000, "dataset": "digits", "neighbours": 1000}, "neighbours=1000"),
+        ({"dim": 91}, "components=90"),
+        ({"components": 200}, "components=200"),
+        ({"n_labels": 1001}, "n_labels=1001"),
+    ],
+)
+def test_what_does_not_fit_is_told(values, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_cells(tmp_path, **values)
