@@ -1,0 +1,55 @@
+"""Chapter 09: the kernel that self-supervision induces."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssltheory.chapters import Chapter, Parameters
+from ssltheory.data import Source
+from ssltheory.errors import InputError
+
+
+class KernelRegime(Parameters):
+    """Settings of chapter 09."""
+
+    kernel: Literal["rbf", "arc_cosine", "relu_ntk"] = Field(
+        "rbf", description="base kernel: rbf, arc_cosine, relu_ntk"
+    )
+    n_images: int = Field(256, ge=50, description="unlabelled images")
+    max_views: int = Field(8, ge=2, le=64, description="views of each, 1, 2, 4, … up to this")
+    flip: bool = Field(False, description="whether views are also mirrored")
+    dim: int = Field(16, ge=1, description="embedding dimension d")
+    n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other images, views and labels")
+
+    def check(self, source: Source) -> None:
+        """Hold sizes against the data set and one another."""
+        if source.shape is None:
+            raise InputError(
+                f"the images of {source.name} differ in size: bring them to one size first"
+            )
+        if (source.labels < 0).any():
+            raise InputError(f"{source.name} has images without labels: accuracies need them")
+        source.indices("test")
+        least = len(source.indices("train", self.seed))
+        if self.n_images > least:
+            raise InputError(
+                f"n_images={self.n_images}: {source.name} has only {least} training images"
+            )
+        if self.dim >= self.n_images:
+            raise InputError(f"dim={self.dim} must be below n_images={self.n_images}")
+        if self.max_views & (self.max_views - 1):
+            raise InputError(f"max_views={self.max_views} must be a power of two, 2 or more")
+
+
+CHAPTER = Chapter(
+    id="09-kernel-regime",
+    title="The kernel that augmentations make",
+    paper="kiani2022joint",
+    figure="the spiral, and accuracies on small data sets, as far as they could be read",
+    claim=(
+        "Self-supervised learning of a kernel machine has a closed-form end: a new kernel, made of the old one and of "
+        "which views belong together, in which views of one image are near and others far."
+    ),
+    parameters=KernelRegime,
+    seconds={"tiny": 5, "quick": 30, "full": 600, "paper": 900},
+)

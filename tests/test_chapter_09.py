@@ -1,0 +1,173 @@
+"""Chapter 09: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from ssltheory import chapters, claims, records
+from ssltheory.errors import InputError
+from ssltheory.figures import kernel_regime as plots
+from ssltheory.theory import kernel_ssl
+
+CHAPTER = chapters.find("09-kernel-regime")
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
+CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
+
+
+def run_cells(out, **parameters):
+    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
+    namespace = {}
+    for cell in CODE:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
+        if "parameters" in cell["metadata"].get("tags", []):
+            namespace.update(parameters, out=str(out))
+    plt.close("all")
+    return namespace["record"]
+
+
+def verdicts(judged):
+    return {claim.id: claim.verdict for claim in judged}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    plt.switch_backend("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, 2))
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run_cells(folder, n_seeds=2)
+
+
+def test_every_claim_holds(record):
+    assert set(verdicts(record.claims).values()) == {"holds"}, record.claims
+    assert {"vicreg-held-out", "spiral-induced", "views-vicreg"} <= set(verdicts(record.claims))
+
+
+def test_claims_of_the_written_record_are_judged_alike(record, folder):
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_figures_are_drawn_from_a_record(record):
+    assert len(plots.main_figure(record.arrays).axes) == 3
+    assert len(plots.second_figure(record.arrays).axes) == 3
+    plt.close("all")
+
+
+@pytest.mark.parametrize("kernel", ["arc_cosine", "relu_ntk"])
+def test_other_kernels_have_the_same_closed_form_and_no_claim_on_accuracy(kernel, tmp_path):
+    found = verdicts(
+        run_cells(tmp_path, kernel=kernel, n_images=60, max_views=2, dim=8, n_seeds=1).claims
+    )
+    assert found["views-vicreg"] == found["over-base"] == "outside"
+    assert {v for name, v in found.items() if name.startswith(("vicreg-", "contrastive-"))} == {
+        "holds"
+    }
+
+
+# Planted faults: in the theory, judged on the measurement above
+
+
+def judged_with(record, monkeypatch, owner, name, fault):
+    monkeypatch.setattr(owner, name, fault)
+    return verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
+
+
+def test_beta_for_half_of_it_is_red(record, monkeypatch):
+    right = kernel_ssl.induced_kernel
+    wrong = lambda k, a, dim, method, beta: right(k, a, dim, method, 2 * beta)  # noqa: E731
+    found = judged_with(record, monkeypatch, kernel_ssl, "induced_kernel", wrong)
+    assert found["vicreg-loss"] == found["vicreg-kernel"] == found["vicreg-held-out"] == "fails"
+    assert found["contrastive-kernel"] == "holds"
+
+
+def targets(change):
+    """``_eigenspaces`` of another target, as one dense matrix."""
+
+    def eigenspaces(a, vicreg, beta, dim, like):
+        values, vectors = torch.linalg.eigh(
+            change(torch.from_numpy(a.toarray()), vicreg, beta, like)
+        )
+        for value, vector in zip(values.flip(0), vectors.flip(1).T, strict=True):
+            yield float(value), vector[:, None].to_sparse()
+
+    return eigenspaces
+
+
+def without_degrees(a, vicreg, beta, k):
+    eye = torch.eye(len(a), dtype=torch.float64)
+    return eye - 1 / len(a) + beta / 2 * a if vicreg else a
+
+
+def kernel_pca(a, vicreg, beta, k):
+    centre = torch.eye(len(a), dtype=torch.float64) - 1 / len(a)
+    return centre @ k @ centre if vicreg else k
+
+
+@pytest.mark.parametrize("change", [without_degrees, kernel_pca])
+def test_a_wrong_operator_is_red(change, record, monkeypatch):
+    found = judged_with(record, monkeypatch, kernel_ssl, "_eigenspaces", targets(change))
+    for method in ("vicreg", "contrastive"):
+        assert found[f"{method}-kernel"] == found[f"{method}-held-out"] == "fails"
+
+
+def test_a_kernel_that_is_not_inverted_is_red_on_new_points_alone(record, monkeypatch):
+    wrong = lambda kernel, k_xs: k_xs @ kernel.embeddings  # noqa: E731
+    found = judged_with(record, monkeypatch, kernel_ssl.InducedKernel, "embed", wrong)
+    assert found["vicreg-held-out"] == found["contrastive-held-out"] == "fails"
+    assert found["vicreg-kernel"] == found["contrastive-kernel"] == "holds"
+
+
+# Planted faults: in what is measured
+
+
+def test_views_that_are_linked_at_random_are_red(tmp_path, monkeypatch):
+    right = kernel_ssl.view_adjacency
+
+    def shuffled(n_images, n_views):
+        order = torch.randperm(n_images * n_views, generator=torch.Generator().manual_seed(0))
+        return right(n_images, n_views)[order.numpy()][:, order.numpy()]
+
+    monkeypatch.setattr(kernel_ssl, "view_adjacency", shuffled)
+    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    assert found["views-vicreg"] == found["views-contrastive"] == found["over-base"] == "fails"
+
+
+def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
+    def first(basis, dim, k, k_one):
+        mixed = torch.randn(basis.shape[1], dim, generator=torch.Generator().manual_seed(0))
+        return torch.linalg.qr(basis @ mixed.double()).Q
+
+    monkeypatch.setattr(kernel_ssl, "_least_norm", first)
+    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    assert found["over-base"] == "fails"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"n_images": 5000}, "only 1437 training images"),
+        ({"max_views": 6}, "a power of two"),
+        ({"dim": 256}, "below n_images=256"),
+    ],
+)
+def test_what_does_not_fit_is_told(values, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_cells(tmp_path, **values)
