@@ -87,11 +87,28 @@ class Chapter:
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
+    from ssltheory.chapters.directpred import CHAPTER as directpred
+    from ssltheory.chapters.eigenspace_alignment import CHAPTER as eigenspace_alignment
     from ssltheory.chapters.embedding_dimensions import CHAPTER as embedding_dimensions
+    from ssltheory.chapters.faster_ssl import CHAPTER as faster_ssl
+    from ssltheory.chapters.kernel_and_ntk import CHAPTER as kernel_and_ntk
+    from ssltheory.chapters.kernel_regime import CHAPTER as kernel_regime
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
     from ssltheory.chapters.no_collapse import CHAPTER as no_collapse
+    from ssltheory.chapters.spectral_embeddings import CHAPTER as spectral_embeddings
 
-    return [linear_staircase, deep_staircase, embedding_dimensions, no_collapse]
+    return [
+        linear_staircase,
+        deep_staircase,
+        embedding_dimensions,
+        no_collapse,
+        eigenspace_alignment,
+        directpred,
+        kernel_and_ntk,
+        faster_ssl,
+        kernel_regime,
+        spectral_embeddings,
+    ]
 
 
 def find(name: str) -> Chapter:
