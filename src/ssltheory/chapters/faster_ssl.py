@@ -1,0 +1,104 @@
+"""Chapter 08: the small eigendirections pulled up."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ssltheory.chapters import Chapter, Parameters
+from ssltheory.data import Source
+from ssltheory.errors import InputError
+
+
+class FasterSSL(Parameters):
+    """Settings of chapter 08."""
+
+    alpha: float = Field(
+        1e-5, gt=0, lt=0.1, description="start of the linear model: entries N(0, α²)"
+    )
+    eps: float = Field(
+        0.1, gt=0, le=100, description="ε of the networks' preconditioner (S + εI)⁻¹"
+    )
+    encoder: Literal["mlp", "resnet18"] = Field(
+        "mlp", description="network; only the ResNet has BatchNorm"
+    )
+    resolution: int = Field(0, ge=0, description="images resized to this side; 0: as they are")
+    crop: int = Field(6, ge=1, description="side of the views in pixels")
+    augment: Literal["crop", "standard"] = Field(
+        "crop", description="views: random crops alone, or SimCLR's augmentations"
+    )
+    n_images: int = Field(1400, ge=0, description="training images; 0: all")
+    batch_size: int = Field(128, ge=2, description="pairs a step, their views drawn anew")
+    n_probe: int = Field(
+        512, ge=20, description="training images that spectra and probe are measured on"
+    )
+    width: int = Field(64, ge=2, description="hidden layers of the MLP or of the projector")
+    dim: int = Field(8, ge=2, description="embedding dimension d")
+    init_scale: float = Field(
+        0.3, gt=0, lt=1, description="small start: every parameter of He's start times this"
+    )
+    lr_barlow_twins: float = Field(
+        0.03, gt=0, description="small start: Barlow Twins, plain and preconditioned"
+    )
+    lr_vicreg: float = Field(
+        0.016, gt=0, description="small start: VICReg, plain and preconditioned"
+    )
+    lr_isoloss: float = Field(0.16, gt=0, description="small start: IsoLoss")
+    lr_barlow_twins_standard: float = Field(
+        0.0005, gt=0, description="standard start: plain Barlow Twins"
+    )
+    lr_preconditioned_standard: float = Field(
+        0.004, gt=0, description="standard start: preconditioned Barlow Twins"
+    )
+    lr_vicreg_standard: float = Field(
+        0.0032, gt=0, description="standard start: VICReg, plain and preconditioned"
+    )
+    lr_isoloss_standard: float = Field(0.004, gt=0, description="standard start: IsoLoss")
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises")
+    steps: int = Field(800, ge=8, description="steps of gradient descent, the same for all")
+    n_seeds: int = Field(5, ge=2, le=100, description="repetitions: other start and patches")
+    minutes: float = Field(
+        0.0,
+        ge=0,
+        description="stop after so long with a checkpoint, from which the same command goes on; 0: never",
+    )
+
+    def check(self, source: Source) -> None:
+        """Hold sizes against the data set and against each other."""
+        if self.resolution == 0 and source.shape is None:
+            raise InputError(
+                f"the images of {source.name} differ in size: give a resolution, e.g. resolution=96"
+            )
+        side = self.resolution or min(source.shape[1:])
+        if self.crop > side:
+            raise InputError(f"crop={self.crop}: the images have {side} pixels a side, take less")
+        train = source.indices("train", self.seed)
+        if len(set(source.labels[train].tolist())) < 2:
+            raise InputError(
+                f"{source.name} has no labels for the probe: sort its images into a folder for each class"
+            )
+        images = self.n_images or len(train)
+        if images > len(train):
+            raise InputError(
+                f"n_images={images}: {source.name} has {len(train)} training images, 0 is all"
+            )
+        for name in ("batch_size", "n_probe"):
+            if getattr(self, name) > images:
+                raise InputError(
+                    f"{name}={getattr(self, name)}: there are {images} training images"
+                )
+        if self.warmup > self.steps:
+            raise InputError(f"warmup={self.warmup}: the run has {self.steps} steps, take less")
+
+
+CHAPTER = Chapter(
+    id="08-faster-ssl",
+    title="Pull up the small directions",
+    paper="simon2023stepwise",
+    figure="appendix G and the authors' blog, a proposal without a recipe: ours",
+    claim=(
+        "Most of the time of a small start goes by in waiting for directions that are not there yet; a gradient "
+        "rescaled by the inverse of the embedding's own second moment cuts that waiting by a known factor."
+    ),
+    parameters=FasterSSL,
+    seconds={"tiny": 8, "quick": 40, "full": 900, "paper": 480},
+)
