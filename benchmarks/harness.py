@@ -124,13 +124,15 @@ def environment(device: str) -> dict[str, object]:
     }
 
 
-def arguments(benchmark: str) -> argparse.Namespace:
-    """``--device``, ``--rounds``, ``--threads`` and ``--out`` of a benchmark's command line."""
+def arguments(benchmark: str, **own: int) -> argparse.Namespace:
+    """``--device``, ``--rounds``, ``--threads`` and ``--out`` of a benchmark's command line, and its own numbers."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{benchmark}")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks") / f"{benchmark}.json")
+    for name, default in own.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
