@@ -342,9 +342,10 @@ def _contribution(layer: nn.Module, x: Pass, y: Pass) -> Tensor:
         return torch.cat(blocks)
     kernel = a.new_zeros(n, others)
     for i in range(d):
-        for some in torch.arange(out, device=a.device).split(max(1, BLOCK // (n * inside))):
-            j_x, j_y = (z.mT @ w[:, i, :, some] for z, w in ((a, g), (b, h)))
-            kernel += j_x.flatten(1) @ j_y.flatten(1).mT
+        for some in torch.arange(out, device=a.device).split(max(1, 8 * BLOCK // (n * inside))):
+            j_x = (a.mT @ g[:, i, :, some]).flatten(1)
+            j_y = j_x if y is x else (b.mT @ h[:, i, :, some]).flatten(1)
+            kernel += j_x @ j_y.mT
     return kernel / d
 
 
