@@ -163,7 +163,7 @@ def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"n_images": 5000}, "only 1437 training images"),
+        ({"n_images": 5000}, "only 1438 training images"),
         ({"max_views": 6}, "a power of two"),
         ({"dim": 256}, "below n_images=256"),
     ],

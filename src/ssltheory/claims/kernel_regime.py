@@ -1,6 +1,7 @@
 """Claims of chapter 09.
 
-The bounds on accuracies were set on seeds 10–14 at the quick settings on digits and then kept.
+The bounds on accuracies were set at the quick settings on digits, at little more than half of what seeds 10–14 had
+shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and then kept.
 """
 
 import numpy as np
@@ -143,7 +144,9 @@ def column(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 def _accuracies(arrays: dict[str, np.ndarray], parameters: KernelRegime) -> list[Claim]:
     most = int(arrays["views"][-1])
     at = int(np.flatnonzero(arrays["labels"] == LABELS)[0])
-    digits = parameters.dataset == "digits" and parameters.kernel == "rbf"
+    many = parameters.n_images >= 200 and most >= 8 and 8 * parameters.dim <= parameters.n_images
+    plain = parameters.kernel == "rbf" and not parameters.flip
+    digits = many and plain and parameters.dataset == "digits"
     n = len(arrays["accuracy"])
 
     def difference(name, words, one, other, bound, relation="at least", inside=True):
@@ -158,7 +161,7 @@ def _accuracies(arrays: dict[str, np.ndarray], parameters: KernelRegime) -> list
             f"{PAPER}, accuracies on small data sets; settings and bound ours",
             relation=relation,
             inside=inside,
-            note=f"{n} repetitions, standard error {error:.2g}; bound for digits, RBF",
+            note=f"{n} repetitions, standard error {error:.2g}; claimed for 200 images, 8 views or more",
         )
 
     return [
@@ -188,6 +191,7 @@ def _accuracies(arrays: dict[str, np.ndarray], parameters: KernelRegime) -> list
             None,
             0.25,
             "at most",
+            inside=many,
         ),
         difference(
             "full-rank",

@@ -1,7 +1,7 @@
 """Claims of chapter 10.
 
-The bounds on accuracies were set on seeds 10–14 at the quick settings, where the smallest gain over them was
-GAINS, and then kept.
+The bounds on accuracies were set at the quick settings on digits, at a third of what seeds 10–14 had shown (0.29 and
+0.30 with aligned pairs) or less (0.70 with misaligned ones), and then kept.
 """
 
 import numpy as np
@@ -13,7 +13,10 @@ from ssltheory.theory import spectral_embedding as theory
 
 PAPER = "balestriero2022spectral"
 LOSS, GRAM = 1e-8, 1e-5  # of the loss and, relative, of Z Zᵀ; L-BFGS leaves 1e-14 and 1e-7
-LOW, HIGH = 0.05, 1.5  # weights of invariance that are compared
+LOW, HIGH = (
+    0.05,
+    1.0,
+)  # weights of invariance compared; at one all that the graph is silent of is gone
 
 
 def claims(arrays: dict[str, np.ndarray], parameters: SpectralEmbeddings) -> list[Claim]:
@@ -22,7 +25,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: SpectralEmbeddings) -> lis
         *_free(arrays),
         *_linear(arrays),
         *_peers(arrays),
-        *_winners(arrays),
+        *_winners(arrays, parameters),
         *_conditions(arrays),
     ]
 
@@ -173,7 +176,7 @@ def nearest(rhos: np.ndarray, rho: float) -> int:
     return int(np.abs(np.log(rhos / rho)).argmin())
 
 
-def _winners(arrays: dict[str, np.ndarray]) -> list[Claim]:
+def _winners(arrays: dict[str, np.ndarray], parameters: SpectralEmbeddings) -> list[Claim]:
     rhos, probed = arrays["sweep_rho"], arrays["probed"]
     low, high = nearest(rhos, LOW), nearest(rhos, HIGH)
     contrastive, barlow = len(rhos), len(rhos) + 1
@@ -183,6 +186,11 @@ def _winners(arrays: dict[str, np.ndarray]) -> list[Claim]:
         [(variances(theta[:dim], [rho])[0] > 1e-6).sum() for rho in rhos]
         for theta in arrays["theta"]
     ]
+
+    size = int((arrays["theta"] < 1 - 1e-6).sum(1).max())  # modes that the graph speaks of
+    inside = parameters.n_images >= 600 and dim >= 2 * size
+    inside = inside and 10 * parameters.n_labels <= parameters.n_images
+    domain = "claimed from 600 collages on, with twice the dimensions that the graph speaks of"
 
     def gain(name, words, graph, labels, better, worse, bound):
         mean = probed[:, graph, :, labels].mean(0)
@@ -194,10 +202,14 @@ def _winners(arrays: dict[str, np.ndarray]) -> list[Claim]:
             0.0,
             f"{PAPER}, abstract; bound ours",
             relation="at least",
-            note=f"mean of {len(probed)} repetitions",
+            inside=inside,
+            note=f"mean of {len(probed)} repetitions; {domain}",
         )
 
     few, every, aligned, misaligned = 0, 1, 0, 1
+    aligned_bound = (
+        0.1 if parameters.dataset == "digits" else 0.03
+    )  # pixels of photographs say less
     return [
         Claim(
             "rank",
@@ -214,7 +226,7 @@ def _winners(arrays: dict[str, np.ndarray]) -> list[Claim]:
             few,
             high,
             low,
-            0.1,
+            aligned_bound,
         ),
         gain(
             "aligned-simclr",
@@ -223,7 +235,7 @@ def _winners(arrays: dict[str, np.ndarray]) -> list[Claim]:
             few,
             contrastive,
             barlow,
-            0.1,
+            aligned_bound,
         ),
         gain(
             "misaligned-vicreg",
@@ -254,10 +266,10 @@ def _conditions(arrays: dict[str, np.ndarray]) -> list[Claim]:
     return [
         Claim(
             "twins-loss",
-            "Largest least loss of Barlow Twins at λ = 1 with its own normalisation, whitened minimum above",
+            f"Least loss of Barlow Twins at λ = 1 with its own normalisation; whitened {whitened:.4g}",
             float(arrays["twins"][:, 0, 0].max()),
-            whitened,
-            -0.01,
+            whitened - 0.01,
+            0.0,
             "ours: unit variances are less than whitening",
             relation="at most",
         ),

@@ -81,10 +81,8 @@ def against_views(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def against_labels(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Accuracy against the number of labels a class."""
     labels, most = arrays["labels"], arrays["views"][-1]
-    for method, words, color, marker in METHODS:
-        _line(
-            axes, labels, column(arrays, f"{method} {most}").T, color, marker, f"induced, {words}"
-        )
+    for method, _, color, marker in METHODS:  # named in the panel before
+        _line(axes, labels, column(arrays, f"{method} {most}").T, color, marker, None)
     _line(axes, labels, column(arrays, "base").T, COLORS["control"], "^-", "base kernel")
     _line(axes, labels, column(arrays, "full rank").T, COLORS["simclr"], "v-", "induced, d = n − 1")
     _line(axes, labels, column(arrays, "shuffled").T, THEORY, "x-", "views linked at random")
@@ -98,7 +96,7 @@ def against_labels(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         title=f"{most} views of each image",
     )
     axes.minorticks_off()
-    axes.legend(loc="best", fontsize=7.5)
+    axes.legend(loc="center left", bbox_to_anchor=(0, 0.53), fontsize=7.5)
     return axes
 
 
