@@ -94,5 +94,5 @@ def siamese(
     if not 0 <= average <= 1:
         raise InputError(f"average={average} must be in [0, 1]")
     target = network(seed + 2 * APART) if average else None
-    head = predictor(seed=seed + 3 * APART)
+    head = predictor(seed=seed + 4 * APART)
     return predictors.Siamese(network(seed), head, target, average)

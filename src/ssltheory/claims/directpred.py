@@ -1,7 +1,10 @@
 """Claims of chapter 06.
 
 The paper's numbers are accuracies of a ResNet-18 after 100 epochs; what is claimed here is their order, and what keeps
-a small network from collapsing. The bounds are ours, SEEN.
+a small network from collapsing. The bounds are ours, set on seeds 10 to 14 of the quick settings (digits) before
+seeds 0 to 4 were run: q 0.029 to 0.032 without predictor and 0.025 to 0.028 without stop-gradient; 0.34 to 0.43 with a
+learnt linear predictor, 0.71 to 0.78 with DirectPred, at least 0.33 apart; 6 to 10 active modes more; gain 3.9 points,
+interval 3.2 to 4.6.
 """
 
 import numpy as np
@@ -14,6 +17,9 @@ from ssltheory.theory import directpred
 PAPER = "tian2021directpred"
 CONTROLS = {"no_predictor": "no predictor", "no_stop_gradient": "no stop-gradient"}
 COLLAPSED = 0.05  # q of both controls
+NEARLY = (
+    0.1  # q at ε = 10; no predictor but a moving average left 0.046 and 0.059 (seeds 10 and 11)
+)
 ALIVE = {"byol_linear": 0.3, "directpred": 0.65}  # least q on digits
 APART = 0.2  # q of DirectPred over that of the learnt predictor
 GAIN = 2.0  # points of accuracy on digits
@@ -57,6 +63,7 @@ def _digits(parameters) -> bool:
 def _collapse(arrays, parameters) -> list[Claim]:
     present = [m for m in arrays["methods"].tolist() if m in CONTROLS]
     ends = {m: of_method(arrays, "spread", m)[:, -1] for m in present}
+    views_differ = parameters.area < 1 or parameters.augment != "crop"  # X' is not zero
     return [
         Claim(
             f"collapse-{method}",
@@ -66,8 +73,8 @@ def _collapse(arrays, parameters) -> list[Claim]:
             0.0,
             f"{PAPER}, Theorem 2 (linear); bound ours",
             "at most",
-            inside=parameters.steps >= 1000,
-            note=f"worst of {len(ends[method])} seeds; claimed from 1000 steps on",
+            inside=parameters.steps >= 1000 and views_differ,
+            note=f"worst of {len(ends[method])} seeds; claimed from 1000 steps on, where X' is not zero",
         )
         for method in present
     ]
@@ -184,7 +191,7 @@ def _sweeps(arrays, parameters) -> list[Claim]:
             "eps-large",
             f"DirectPred's q at ε = {eps[-1]:g}, where W_p is nearly the identity",
             float(arrays["eps_spread"][-1].max()),
-            COLLAPSED,
+            NEARLY,
             0.0,
             f"{PAPER}, Table 6 (0.5 is worse than 0.1); bound ours",
             "at most",
