@@ -63,19 +63,19 @@ def standard_figure(arrays: dict[str, np.ndarray]) -> Figure:
 
 def linear_loss(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Loss against steps of each recipe, one draw; dashed: its closed form."""
+    ends = 1.05 * predicted_steps(arrays)[seed]
     for k, name in enumerate(recipes(arrays)):
         label, color = RECIPES.get(name, (f"{name[0]}, ε = {name[1]:g}", "#000000"))
         steps, p = arrays["linear_at"][seed, k], arrays["linear_eigenvalues"][seed, k]
         axes.plot(steps, np.square(1 - p).sum(-1), color=color, lw=3, label=label)
-        end = predicted_steps(arrays)[seed, k] * 1.05
-        at = np.geomspace(1, end, 300)
+        at = np.geomspace(1, ends[k], 300)
         times = torch.from_numpy(at * LR)
         theory = solution(arrays, seed, *name).loss(times).numpy()
         axes.plot(at, theory, color=THEORY, ls="--", lw=1.1, label=None if k else "closed form")
     top = arrays["start"].shape[1]
     axes.set(xscale="log", xlim=(1, None), ylim=(-0.03 * top, 1.05 * top))
     axes.set(xlabel="step", ylabel=r"loss  $\|C - I\|_F^2$", title="linear model, one draw")
-    axes.legend(loc="lower left", fontsize=8)
+    axes.legend(loc="lower left", fontsize=7, handlelength=1.2)
     return axes
 
 
@@ -83,7 +83,7 @@ def linear_speed_up(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Measured against predicted speed-up, all draws; the alignment written beside."""
     steps, foretold = arrays["linear_steps"], predicted_steps(arrays)
     measured, predicted = steps[:, :1] / steps, foretold[:, :1] / foretold
-    edges, found = np.array([3.0, 600.0]), alignments(arrays)
+    edges, found = np.array([3.0, 3000.0]), alignments(arrays)
     axes.plot(edges, edges, color=THEORY, ls="--", lw=1.2, label="as the closed forms foretell")
     for k, name in enumerate(recipes(arrays)):
         if name[0] == "plain":
@@ -119,8 +119,8 @@ def log_det(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
         axes.plot(times, curve, color=COLORS["barlow_twins"], lw=2.5, label=names[0])
         axes.plot(times, line, color=THEORY, ls="--", lw=1.1, label=names[1])
     axes.set(xscale="log", xlim=(times[times > 0][0], times[-1]), title="log-det loss, linear")
-    axes.set(xlabel="time, gradient flow", ylabel="eigenvalues of $C$")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.set(xlabel="time, gradient flow", ylabel="eigenvalues of $C$", ylim=(-0.03, 1.25))
+    axes.legend(loc="upper left", fontsize=8, ncols=2)
     return axes
 
 
@@ -155,8 +155,8 @@ def _curves(axes: Axes, arrays: dict[str, np.ndarray], values: np.ndarray) -> No
         axes.fill_between(
             arrays["steps"], curves.min(0), curves.max(0), color=COLOR[name], alpha=0.13, lw=0
         )
-    axes.set(xscale="symlog", xlim=(0, arrays["steps"][-1]), xlabel="step")
     axes.set_xscale("symlog", linthresh=10)
+    axes.set(xlim=(0, arrays["steps"][-1]), xlabel="step")
 
 
 class Markdown(str):

@@ -204,7 +204,7 @@ def flow(gamma: Tensor, w0: Tensor, direction: Direction, times: Tensor) -> Tens
     start = w0.to(torch.float64).cpu().numpy().ravel()
     at, tolerance = times.to(torch.float64).cpu().numpy(), 1e-6 * np.abs(start).max()
     solved = scipy.integrate.solve_ivp(
-        velocity, (0.0, at[-1]), start, "DOP853", at, rtol=1e-8, atol=tolerance
+        velocity, (0.0, at[-1]), start, "DOP853", at, rtol=1e-10, atol=tolerance
     )
     if not solved.success:
         raise RunError(f"the flow broke off at t = {solved.t[-1]:.3g}: {solved.message}")
@@ -215,16 +215,19 @@ def flow(gamma: Tensor, w0: Tensor, direction: Direction, times: Tensor) -> Tens
 def sample_photographs(generator: torch.Generator, n: int = 500) -> tuple[Tensor, Tensor]:
     """Pairs with a natural spectrum, from the two photographs that come with scikit-learn (ours).
 
-    n patches of 32 × 32 pixels at half size, channels standardised, two random 20 × 20 crops of each.
+    n (even) patches of 32 × 32 pixels at half size, channels standardised, two random 20 × 20 crops of each.
 
     Returns:
         x_a, x_b ``(n, 1200)`` float64.
     """
     from sklearn.datasets import load_sample_images
 
-    photographs = [torch.from_numpy(i[::2, ::2].copy()) for i in load_sample_images().images]
-    x = torch.stack([photographs[k % 2].permute(2, 0, 1) for k in range(n)]).to(torch.float64)
-    x = augmentations.random_crop(x / 255, 32, generator)
+    photographs = [torch.from_numpy(i[::2, ::2] / 255) for i in load_sample_images().images]
+    patches = [
+        augmentations.random_crop(p.permute(2, 0, 1).expand(n // 2, -1, -1, -1), 32, generator)
+        for p in photographs
+    ]
+    x = torch.cat(patches)
     x = (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True)
     x_a, x_b = (augmentations.random_crop(x, 20, generator).flatten(1) for _ in "ab")
     return x_a, x_b
