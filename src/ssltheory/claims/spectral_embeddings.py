@@ -112,7 +112,8 @@ def _linear(arrays: dict[str, np.ndarray]) -> list[Claim]:
         ):
             error = gram.copy()
             error[range(size), range(size)] -= expected
-            row.append((np.linalg.norm(error) + beyond) / np.linalg.norm(expected))
+            scale = max(np.linalg.norm(expected), 1.0)  # one mode's, where every mode is dead
+            row.append((np.linalg.norm(error) + beyond) / scale)
         errors.append(row)
     *vicreg, contrastive, barlow = np.max(errors, 0)
     return [
