@@ -1,7 +1,10 @@
 """Claims of chapter 07.
 
 The bounds of Gram matrix, alignment with the kernel after training, gain and control were set before the chapter was
-written. Those marked "ours" were set on seeds 10–14 of digits (quick) and of CIFAR-10 (full), and then kept.
+written. The others were set on seeds 10 to 14 of exact CIFAR-10 pixels, where the least alignment of the rich network on
+held-out crops is 0.980: that bound was 0.98 before. There, too, a lazy network that started larger was at 0.949 in one
+draw, which led to the smaller start and to the domain in terms of the start's leaks. The width and start of the rich
+network at the quick scale were chosen by looking at digits, seeds 0 and 1 among them.
 """
 
 import numpy as np
@@ -17,20 +20,15 @@ WRONG = 0.1  # least error of a wrong operator; seen: 0.3 and above
 # First order, and only of leaks from above d: leaks among the top d turn the u_j that it is computed with, which moves
 # single machines by up to 40 % either way; the median was seen between 0.96 and 1.2.
 CORRECTED = 0.25
-FIRST = (
-    1e-6,
-    0.1,
-)  # where the first order is all: above the rest of the descent, below the second order
+FIRST = 1e-6, 0.1  # where the first order is all: above the rest of the descent, below the second
 FORESEEN = (
-    0.99  # least alignment that the leaks of a lazy network's start leave, half of the tolerance
+    0.99  # least alignment that the leaks of a lazy network's start leave: half the tolerance
 )
 HELD = 0.97  # the same on held-out crops, ours; seen: 0.980
 AFTER = 0.98  # alignment with the kernel after training
 GAIN = 0.15  # of alignment, by the kernel after training over that of the start, in the rich regime
 CONTROL = 0.9
-REMADE = (
-    0.05  # least change of a kernel's direction that is called rich; seen: 0.09 rich, 0.002 lazy
-)
+REMADE = 0.05  # least change of a kernel's direction called rich; seen: 0.09 rich, 0.002 lazy
 ALIKE = 0.2  # least similarity of two methods above the largest of chance; seen: 0.25
 LAZY, RICH, LARGE = 0, 1, 2  # places of the regimes
 START, TRAINED = 0, 1  # places of the kernels
