@@ -16,7 +16,7 @@ CHAPTER = chapters.find("08-faster-ssl")
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
-SMALLER = chapters.preset(CHAPTER, "tiny") | {"steps": 500}
+SMALLER = chapters.preset(CHAPTER, "tiny") | {"steps": 700}
 RESNET = SMALLER | {
     "encoder": "resnet18",
     "crop": 8,
