@@ -106,7 +106,7 @@ def test_the_table_has_a_row_a_method_and_start_and_hides_no_run(names):
     assert len({row.count("|") for row in table.splitlines()}) == 1
     late = dict(names["record"].arrays)
     late["spectrum"] = late["spectrum"] * np.eye(6)[0]  # one dimension for ever
-    assert all("> 500 (> 500" in row for row in names["plots"].table(late).splitlines()[2:])
+    assert all("> 700 (> 700" in row for row in names["plots"].table(late).splitlines()[2:])
 
 
 def test_a_rank_that_is_lost_again_does_not_count():
