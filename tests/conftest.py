@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "01-linear-staircase"
@@ -42,6 +44,23 @@ run = records.begin("{CHAPTER}", {{"seed": seed, "out": out, **{{k: globals()[k]
 with np.load("arrays.npz") as arrays:
     run.save(**arrays)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads_no_display():
+    """No test opens a window, and no file leaves figures open or another number of threads behind."""
+    plt.switch_backend("Agg")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, 2))
+    yield
+    torch.set_num_threads(threads)
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where the run lies that a file's tests share."""
+    return tmp_path_factory.mktemp("run")
 
 
 def copy_repository(to: Path) -> Path:

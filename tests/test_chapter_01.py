@@ -1,12 +1,11 @@
 """Chapter 01: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-import json
-from pathlib import Path
+from functools import partial
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from notebook_cells import record_of, verdicts
 
 from ssltheory import chapters, claims, records, spectra
 from ssltheory.claims import linear_staircase
@@ -15,48 +14,13 @@ from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 
 CHAPTER = chapters.find("01-linear-staircase")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 MODES = ("step-times", "eigenvalue-curves", "top-subspace")
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(parameters, out=str(out))
-    plt.close("all")
-    return namespace["record"]
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    plt.switch_backend("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, 2))
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+run = partial(record_of, CHAPTER)
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(folder, n_seeds=2)
+    return run(folder, whole=True, n_seeds=2)
 
 
 # What the chapter claims
@@ -87,19 +51,19 @@ def test_measured_loss_comes_down_in_steps(record):
 
 
 def test_a_large_start_is_outside_and_its_loss_still_judged(tmp_path):
-    found = verdicts(run_cells(tmp_path, init_scale=1e-2, n_seeds=1).claims)
+    found = verdicts(run(tmp_path, whole=True, init_scale=1e-2, n_seeds=1).claims)
     assert {found[name] for name in MODES} == {"outside"}
     assert found["final-loss"] == "holds"
 
 
 def test_where_neighbours_tie_the_subspace_alone_is_outside(tmp_path):
-    found = verdicts(run_cells(tmp_path, crop=4, dim=4, n_seeds=1, seed=1).claims)
+    found = verdicts(run(tmp_path, crop=4, dim=4, n_seeds=1, seed=1).claims)
     assert found["top-subspace"] == "outside"
     assert {found[name] for name in ("step-times", "misalignment", "final-loss")} == {"holds"}
 
 
 def test_more_dimensions_than_positive_modes_leave_one_unit_of_loss_each(tmp_path):
-    record = run_cells(tmp_path, crop=3, dim=9, n_seeds=1, lr_fraction=0.5)
+    record = run(tmp_path, whole=True, crop=3, dim=9, n_seeds=1, lr_fraction=0.5)
     found = verdicts(record.claims)
     missing = 9 - (record.arrays["gamma"][0] > 0).sum()
     assert missing >= 2
@@ -164,7 +128,7 @@ def test_singular_values_for_qr_are_red(record, monkeypatch):
 @pytest.mark.parametrize("fault", [column_norms, singular_values])
 def test_without_qr_the_error_does_not_vanish_with_the_start(fault, tmp_path, monkeypatch):
     monkeypatch.setattr(stepwise, "_aligned_start", fault)
-    found = verdicts(run_cells(tmp_path, n_seeds=2, crop=3, dim=2).claims)
+    found = verdicts(run(tmp_path, n_seeds=2, crop=3, dim=2).claims)
     assert {found[name] for name in found if name.startswith("exponent")} == {"fails"}
 
 
@@ -193,7 +157,7 @@ def twice_too_large(x_a, x_b):
 @pytest.mark.parametrize("fault", [second_moment, lower_triangle, twice_too_large])
 def test_a_wrong_gamma_is_red_although_theory_and_descent_agree_on_it(fault, tmp_path, monkeypatch):
     monkeypatch.setattr(stepwise, "cross_moment", fault)
-    found = verdicts(run_cells(tmp_path, n_seeds=1, lr_fraction=0.5).claims)
+    found = verdicts(run(tmp_path, n_seeds=1, lr_fraction=0.5).claims)
     assert found["final-loss"] == "fails"
 
 
@@ -233,5 +197,5 @@ def descent_in_pixels(dtype):
 @pytest.mark.parametrize(("dtype", "verdict"), [(torch.float32, "fails"), (torch.float64, "holds")])
 def test_single_precision_is_red_and_double_is_not(dtype, verdict, tmp_path, monkeypatch):
     monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
-    found = verdicts(run_cells(tmp_path, n_seeds=1, crop=4, dim=6).claims)
+    found = verdicts(run(tmp_path, n_seeds=1, crop=4, dim=6).claims)
     assert found["step-times"] == found["eigenvalue-curves"] == verdict

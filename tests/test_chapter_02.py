@@ -2,13 +2,13 @@
 
 import contextlib
 import itertools
-import json
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import record_of, verdicts
 from torchvision import datasets
 
 from ssltheory import chapters, claims, losses, records
@@ -16,9 +16,6 @@ from ssltheory.claims import deep_staircase
 from ssltheory.errors import InputError, Paused
 
 CHAPTER = chapters.find("02-deep-staircase")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALLER = chapters.preset(CHAPTER, "tiny") | {"n_seeds": 1}
 RESNET = {
     "dataset": "stl10",
@@ -35,50 +32,12 @@ RESNET = {
     "n_seeds": 1,
     "minutes": 9.0,
 }
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(parameters, out=str(out))
-    return namespace["record"]
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, 2))
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def _no_open_figures():
-    yield
-    pytest.importorskip("matplotlib.pyplot").close("all")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+run = partial(record_of, CHAPTER)
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(folder, **SMALLER)
+    return run(folder, whole=True, **SMALLER)
 
 
 @pytest.fixture
@@ -136,7 +95,7 @@ def test_score_tells_steps_from_a_common_rise():
 
 def test_a_standard_start_passed_as_small_is_red(tmp_path):
     wrong = {"init_scale": 0.99, "lr_barlow_twins": 2e-4, "lr_standard": 1.0}
-    found = verdicts(run_cells(tmp_path, **SMALLER | wrong).claims)
+    found = verdicts(run(tmp_path, **SMALLER | wrong).claims)
     assert found["barlow_twins-separated"] == found["barlow_twins-more-steps"] == "fails"
 
 
@@ -153,9 +112,7 @@ def test_the_normalised_loss_is_red(tmp_path, monkeypatch):
         return right(z_a, z_b, lambda_=lambda_, normalize=True)
 
     monkeypatch.setattr(losses, "barlow_twins", normalised)
-    found = verdicts(
-        run_cells(tmp_path, **SMALLER | {"steps": 600, "lr_barlow_twins": 1e-4}).claims
-    )
+    found = verdicts(run(tmp_path, **SMALLER | {"steps": 600, "lr_barlow_twins": 1e-4}).claims)
     assert found["barlow_twins-separated"] == "fails"
 
 
@@ -174,11 +131,11 @@ def test_resnet_path_goes_on_from_its_checkpoints(stl10, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(records.Run, "save", _killed)
         with pytest.raises(KeyboardInterrupt):
-            run_cells(out, **RESNET)
+            run(out, **RESNET)
     assert len(list((out / "checkpoints").iterdir())) == 6  # three losses, two starts
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.SGD, "step", _killed)  # nothing is left to train
-        record = run_cells(out, **RESNET)
+        record = run(out, whole=True, **RESNET)
     assert record.provenance["data"]["name"] == "stl10"
     assert record.arrays["methods"].tolist() == ["barlow_twins", "simclr", "vicreg"]
     assert record.arrays["hidden"].shape[-2:] == (4, 16)
@@ -187,19 +144,19 @@ def test_resnet_path_goes_on_from_its_checkpoints(stl10, tmp_path, monkeypatch):
 
 def test_resnet50_runs(stl10, tmp_path):
     parameters = {"encoder": "resnet50", "loss": "vicreg", "batch_size": 2, "minutes": 0.0}
-    record = run_cells(tmp_path / "run", **RESNET | parameters)
+    record = run(tmp_path / "run", whole=True, **RESNET | parameters)
     assert record.arrays["loss"].shape == (1, 2, 1, 3)
 
 
 def test_pauses_when_time_is_up_and_goes_on_to_the_same_record(tmp_path, monkeypatch):
     parameters = SMALLER | {"steps": 60, "minutes": 0.0}
-    whole = run_cells(tmp_path / "whole", **parameters)
+    whole = run(tmp_path / "whole", **parameters)
     clock, pauses = itertools.count(), 0  # a second for each look at it
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: float(next(clock)))
         while True:
             with contextlib.suppress(Paused):
-                cut = run_cells(tmp_path / "cut", **parameters | {"minutes": 1.0})
+                cut = run(tmp_path / "cut", **parameters | {"minutes": 1.0})
                 break
             pauses += 1
     assert pauses >= 2
@@ -212,7 +169,8 @@ def test_pauses_when_time_is_up_and_goes_on_to_the_same_record(tmp_path, monkeyp
 @pytest.mark.parametrize("batch_size", [0, 8])
 def test_small_conv_path_runs(tmp_path, batch_size):
     parameters = {"encoder": "small_conv", "loss": "simclr", "steps": 4, "batch_size": batch_size}
-    record = run_cells(tmp_path, **SMALLER | parameters | {"n_images": 16, "n_probe": 16})
+    parameters |= {"n_images": 16, "n_probe": 16}
+    record = run(tmp_path, whole=True, **SMALLER | parameters)
     assert record.arrays["loss"].shape[:3] == (1, 2, 1)
 
 
@@ -226,7 +184,7 @@ def _killed(*arguments, **rest):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"crop": 17}, "crop=17: the images have 16 pixels"),
+        ({"crop": 17}, "crop=17: the images have 16×16 pixels"),
         ({"n_images": 1_000_000}, "n_images=1000000: digits has"),
         ({"n_images": 1}, "contrast needs two images"),
         ({"batch_size": 97}, "batch_size=97: take 2 to 96"),
@@ -236,4 +194,4 @@ def _killed(*arguments, **rest):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(tmp_path, wrong, message):
     with pytest.raises(InputError, match=message):
-        run_cells(tmp_path, **wrong)
+        run(tmp_path, **wrong)

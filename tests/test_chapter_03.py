@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import code_cells, record_of, verdicts
 
 from ssltheory import chapters, claims, records
 from ssltheory.claims import embedding_dimensions as theory
@@ -18,58 +20,16 @@ from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 
 CHAPTER = chapters.find("03-embedding-dimensions")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 CHEAP = {"n_images": 100, "resolution": 8, "crop": 6, "n_seeds": 1}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, fault=("", ""), **parameters):
-    """The record of the notebook's code cells, in one namespace; ``fault`` is a text and what replaces it."""
-    namespace, found = {}, False
-    for cell in CODE:
-        source = "".join(cell["source"])
-        found |= fault[0] in source
-        exec(
-            compile(source.replace(*fault) if fault[0] else source, NOTEBOOK.name, "exec"),
-            namespace,
-        )
-        if is_parameters(cell):
-            namespace.update(parameters, out=str(out))
-    assert found, "the text of the planted fault is no longer in the notebook"
-    return namespace["record"]
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+run = partial(record_of, CHAPTER)
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(folder, n_seeds=2)
+    return run(folder, whole=True, n_seeds=2)
 
 
 # What the chapter claims
@@ -104,7 +64,7 @@ def test_fixed_axes_are_orthonormal_in_the_order_of_learning_and_signed(record):
 
 def test_the_network_gains_dimensions_the_same_way(tmp_path):
     small = {"n_images": 48, "net_width": 64, "resolution": 8, "crop": 6, "net_lr": 0.02}
-    record = run_cells(tmp_path, model="mlp", n_seeds=1, dim=4, net_steps=800, **small)
+    record = run(tmp_path, whole=True, model="mlp", n_seeds=1, dim=4, net_steps=800, **small)
     found = verdicts(record.claims)
     assert found["rank"] == "holds"
     assert found["point"] == "outside"
@@ -122,16 +82,23 @@ def test_near_ties_are_outside(record):
 
 
 def test_a_large_start_is_outside(tmp_path):
-    record = run_cells(tmp_path, init_scale=1e-2, **CHEAP)
+    record = run(tmp_path, init_scale=1e-2, **CHEAP)
     assert set(verdicts(record.claims).values()) == {"outside"}
 
 
 # Planted faults
 
 
+def planted(right, wrong):
+    """A text in the notebook and what replaces it, before its cell runs."""
+    found = any(right in "".join(cell["source"]) for cell in code_cells(CHAPTER))
+    assert found, "the text of the planted fault is no longer in the notebook"
+    return lambda source, names: source.replace(right, wrong)
+
+
 def test_snapshots_at_the_steps_are_red(tmp_path):
     """Half way up, dimension k + 1 is neither there nor not."""
-    record = run_cells(tmp_path, ("(ends[:-1] + ends[1:]) / 2", "ends[1:]"), **CHEAP)
+    record = run(tmp_path, planted("(ends[:-1] + ends[1:]) / 2", "ends[1:]"), **CHEAP)
     found = verdicts(record.claims)
     assert found["rank"] == found["next-eigenvalue"] == "fails"
 
@@ -144,7 +111,7 @@ def test_final_principal_axes_are_red(record, monkeypatch):
 
 
 def test_a_large_start_is_no_point(tmp_path):
-    record = run_cells(tmp_path, ("w0 = init_scale", "w0 = 1e4 * init_scale"), **CHEAP)
+    record = run(tmp_path, planted("w0 = init_scale", "w0 = 1e4 * init_scale"), **CHEAP)
     assert verdicts(record.claims)["point"] == "fails"
 
 

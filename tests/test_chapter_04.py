@@ -1,61 +1,24 @@
 """Chapter 04: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import record_of, red, verdicts
 
 from ssltheory import chapters, claims, data, losses
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
 CHAPTER = chapters.find("04-no-collapse")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALL = {"n_images": 300, "dim": 8, "horizon": 30.0, "n_seeds": 1}
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(SMALL | parameters, out=str(out))
-        if "run.save(" in "".join(cell["source"]):
-            return namespace["record"]  # the cells after it only draw
-    raise AssertionError("no cell saves a record")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
+run = partial(record_of, CHAPTER, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return run_cells(tmp_path_factory.mktemp("run"))
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-def red(judged):
-    return {name for name, verdict in verdicts(judged).items() if verdict == "fails"}
+def record(folder):
+    return run(folder)
 
 
 def test_every_claim_holds(record):
@@ -130,7 +93,7 @@ def test_a_leaking_stop_gradient_is_red(tmp_path, monkeypatch):
     monkeypatch.setattr(
         losses, "byol", lambda a, b, normalize, stop_gradient: right(a, b, normalize, False)
     )
-    found = red(run_cells(tmp_path).claims)
+    found = red(run(tmp_path).claims)
     assert {"both", "trajectories", "no-predictor"} <= found
 
 
@@ -142,11 +105,11 @@ def test_images_that_are_not_whitened_are_red(tmp_path, monkeypatch):
         return torch.ones_like(values) * values.max(), vectors
 
     monkeypatch.setattr(torch.linalg, "eigh", fault)
-    assert "trajectories" in red(run_cells(tmp_path).claims)
+    assert "trajectories" in red(run(tmp_path).claims)
 
 
 def test_above_the_threshold_everything_dies_and_the_claims_know(tmp_path):
-    record = run_cells(tmp_path, weight_decay=0.3)
+    record = run(tmp_path, weight_decay=0.3)
     found = verdicts(record.claims)
     assert found["fate"] == "holds"
     assert found["both"] == "outside"

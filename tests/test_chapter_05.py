@@ -1,11 +1,10 @@
 """Chapter 05: its claims hold as its own cells measure them, planted faults are red, the paper's path runs."""
 
-import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
-import torch
+from notebook_cells import record_of, red
 
 from ssltheory import chapters, claims, data
 from ssltheory.claims import eigenspace_alignment as judged
@@ -13,46 +12,14 @@ from ssltheory.errors import InputError, Paused
 from ssltheory.theory import directpred
 
 CHAPTER = chapters.find("05-eigenspace-alignment")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALL = {"batch_size": 32, "dim": 32}  # beside that the quick run
 SHORT = {"steps": 4, "batch_size": 8, "n_probe": 40, "dim": 16, "width": 16}
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(SMALL | parameters, out=str(out))
-        if "run.save(" in "".join(cell["source"]):
-            return namespace["record"]  # the cells after it only draw
-    raise AssertionError("no cell saves a record")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
+run = partial(record_of, CHAPTER, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return run_cells(tmp_path_factory.mktemp("run"))
-
-
-def red(found):
-    return {claim.id for claim in found if claim.verdict == "fails"}
+def record(folder):
+    return run(folder)
 
 
 def rejudged(record, **changed):
@@ -89,7 +56,7 @@ def test_eigenvectors_in_the_wrong_order_are_red(record):
 
 
 def test_a_predictor_that_does_not_learn_is_red(tmp_path):
-    found = red(run_cells(tmp_path, alpha_p=1e-9, lr=0.1, steps=300).claims)
+    found = red(run(tmp_path, alpha_p=1e-9, lr=0.1, steps=300).claims)
     assert "aligned-regular" in found
 
 
@@ -143,18 +110,18 @@ def colour(tmp_path):
 @pytest.mark.parametrize(("augment", "average"), [("cifar10", 0.996), ("stl10", 0.0)])
 def test_resnet_path_runs(colour, tmp_path, augment, average):
     parameters = {"encoder": "resnet18", "augment": augment, "size": 16, "average": average}
-    record = run_cells(tmp_path / "run", dataset=colour, **SHORT | parameters | {"steps": 1})
+    record = run(tmp_path / "run", dataset=colour, **SHORT | parameters | {"steps": 1})
     assert record.arrays["s"].shape == (2, 1, 2, 16)
     assert record.provenance["data"]["name"] == "colour"
 
 
 def test_a_pause_changes_nothing(tmp_path):
-    whole = run_cells(tmp_path / "whole", **SHORT)
+    whole = run(tmp_path / "whole", **SHORT)
     with pytest.raises(Paused):
-        run_cells(tmp_path / "parts", **SHORT, minutes=1e-9)
+        run(tmp_path / "parts", **SHORT, minutes=1e-9)
     for _ in range(20):
         try:
-            record = run_cells(tmp_path / "parts", **SHORT, minutes=1e-9)
+            record = run(tmp_path / "parts", **SHORT, minutes=1e-9)
             break
         except Paused:
             continue

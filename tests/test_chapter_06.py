@@ -1,11 +1,10 @@
 """Chapter 06: its claims hold as its own cells measure them, planted faults are red, every method and sweep runs."""
 
-import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
-import torch
+from notebook_cells import record_of, red
 
 from ssltheory import chapters, claims, data, losses
 from ssltheory.chapters import directpred as settings
@@ -14,46 +13,14 @@ from ssltheory.errors import InputError, Paused
 from ssltheory.theory import directpred
 
 CHAPTER = chapters.find("06-directpred")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALL = {"batch_size": 32, "area": 0.7}  # beside that the quick run
 SHORT = {"steps": 3, "batch_size": 8, "n_probe": 40, "dim": 16, "width": 16, "n_labels": 30}
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(SMALL | parameters, out=str(out))
-        if "run.save(" in "".join(cell["source"]):
-            return namespace["record"]  # the cells after it only draw
-    raise AssertionError("no cell saves a record")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _threads_as_they_were_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
+run = partial(record_of, CHAPTER, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return run_cells(tmp_path_factory.mktemp("run"))
-
-
-def red(found):
-    return {claim.id for claim in found if claim.verdict == "fails"}
+def record(folder):
+    return run(folder)
 
 
 def rejudged(record, **changed):
@@ -102,7 +69,7 @@ def test_a_leaking_stop_gradient_is_red(tmp_path, monkeypatch):
     right = losses.byol
     monkeypatch.setattr(losses, "byol", lambda a, b, stop_gradient: right(a, b, True, False))
     monkeypatch.setattr(settings, "THREE", ("directpred", "byol_linear"))
-    found = red(run_cells(tmp_path, batch_size=16, average=0.0).claims)
+    found = red(run(tmp_path, batch_size=16, average=0.0).claims)
     assert {"alive-byol_linear", "alive-directpred"} <= found
 
 
@@ -132,7 +99,7 @@ def test_a_spread_that_rises_with_eps_is_red(record):
 def test_every_method_and_every_sweep_runs(tmp_path):
     from ssltheory.figures import directpred as plots
 
-    record = run_cells(tmp_path, **SHORT, methods="all", ablation_seeds=1)
+    record = run(tmp_path, **SHORT, methods="all", ablation_seeds=1)
     assert record.arrays["methods"].tolist() == list(settings.METHODS)
     assert record.arrays["spread"].shape[:2] == (8, 1)
     assert len(np.unique(record.arrays["loss"][..., -1])) == 8, "no two methods are the same"
@@ -148,18 +115,18 @@ def test_resnet_path_runs(tmp_path):
     np.savez(tmp_path / "colour.npz", x=x, y=np.arange(60) % 10)
     parameters = SHORT | {"encoder": "resnet18", "augment": "cifar10", "size": 16, "steps": 1}
     parameters |= {"dataset": str(tmp_path / "colour.npz"), "n_labels": 20}
-    record = run_cells(tmp_path / "run", **parameters)
+    record = run(tmp_path / "run", **parameters)
     assert record.provenance["data"]["name"] == "colour"
 
 
 def test_a_pause_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "THREE", ("directpred", "byol_linear"))
     parameters = SHORT | {"steps": 2}
-    whole = run_cells(tmp_path / "whole", **parameters)
+    whole = run(tmp_path / "whole", **parameters)
     pauses = 0
     while True:
         try:
-            record = run_cells(tmp_path / "parts", **parameters, minutes=1e-9)
+            record = run(tmp_path / "parts", **parameters, minutes=1e-9)
             break
         except Paused:
             pauses += 1

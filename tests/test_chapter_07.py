@@ -1,30 +1,22 @@
 """Chapter 07: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
 import copy
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import record_of, red, verdicts
 
 from ssltheory import chapters, data, kernels
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
 
 CHAPTER = chapters.find("07-kernel-and-ntk")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALL = {"n_seeds": 1, "width": 128, "steps": 4000}
 LAZY, RICH, CONTROL = 0, 1, 2  # order in which the networks are trained
 PARTS = ("machine", "trained", "three_methods")  # what takes time, in functions of the notebook
 MACHINES = {"gram-train", "gram-held-out", "machine-alignment"}
 METHODS = {"methods-subspace", "methods-cka"}
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
 
 
 def recorded(function, log):
@@ -40,54 +32,30 @@ def replayed(log):
     return lambda *arguments: next(results)
 
 
-def run_cells(out, replay=None, changes=None, **parameters):
-    """The record that the notebook's code cells make, and what its costly functions returned.
+def run(out, replay=None, changes=None, **parameters):
+    """The record that the notebook's own cells make, and what its costly functions returned.
 
     Args:
         replay: the parts that are not computed anew, with what they returned before.
         changes: of the notebook's own names, made before it starts to measure.
     """
-    namespace, log = {}, {part: [] for part in PARTS}
-    for cell in CODE:
-        source = "".join(cell["source"])
+    log = {part: [] for part in PARTS}
+
+    def before(source, names):
         if "repetitions = " in source:
             for part in PARTS:
                 again = part in (replay or {})
-                namespace[part] = (
-                    replayed(replay[part]) if again else recorded(namespace[part], log[part])
-                )
+                names[part] = replayed(replay[part]) if again else recorded(names[part], log[part])
             for name, change in (changes or {}).items():
-                namespace[name] = change(namespace[name])
-        exec(compile(source, NOTEBOOK.name, "exec"), namespace)
-        if is_parameters(cell):
-            namespace.update(SMALL | parameters, out=str(out))
-        if "run.save(" in source:
-            return namespace["record"], log  # the cell after it only draws
-    raise AssertionError("no cell saves a record")
+                names[name] = change(names[name])
+        return source
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    matplotlib.pyplot.close("all")
+    return record_of(CHAPTER, out, before, **SMALL | parameters), log
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    return run_cells(tmp_path_factory.mktemp("run"))
-
-
-def verdicts(record):
-    return {claim.id: claim.verdict for claim in record.claims}
-
-
-def red(record):
-    return {name for name, verdict in verdicts(record).items() if verdict == "fails"}
+def measured(folder):
+    return run(folder)
 
 
 @pytest.fixture
@@ -103,15 +71,15 @@ def rerun(measured, tmp_path):
             kept["trained"][swap] = kept["trained"][CONTROL]
             name = ("lazy", "rich")[swap]
             changes = {"regimes": lambda regimes: regimes | {name: regimes["control"]}}
-        return run_cells(tmp_path, kept, changes, **parameters)[0]
+        return run(tmp_path, kept, changes, **parameters)[0]
 
     return call
 
 
 def test_every_claim_holds(measured):
-    record, _ = measured
-    assert set(verdicts(record).values()) == {"holds"}, record.claims
-    assert {*MACHINES, *METHODS, "rich-after", "rich-gain", "control"} <= set(verdicts(record))
+    found = verdicts(measured[0].claims)
+    assert set(found.values()) == {"holds"}, measured[0].claims
+    assert {*MACHINES, *METHODS, "rich-after", "rich-gain", "control"} <= set(found)
 
 
 def test_a_replay_changes_nothing(measured, rerun):
@@ -139,7 +107,7 @@ def test_forgetting_the_pairs_is_red(rerun, monkeypatch):
         return lambda k_xa, k_xb: embed(*[torch.cat([k_xa, k_xb], 1)] * 2)
 
     monkeypatch.setattr(stepwise, "kernel_barlow_twins", fault)
-    assert red(rerun("machine")) >= MACHINES
+    assert red(rerun("machine").claims) >= MACHINES
 
 
 def test_a_kernel_without_its_mean_is_red(rerun, monkeypatch):
@@ -150,7 +118,7 @@ def test_a_kernel_without_its_mean_is_red(rerun, monkeypatch):
         return right(*(k - k.mean(0) - k.mean(1, keepdim=True) + k.mean() for k in blocks), dim)
 
     monkeypatch.setattr(stepwise, "kernel_barlow_twins", fault)
-    assert red(rerun("machine")) >= MACHINES
+    assert red(rerun("machine").claims) >= MACHINES
 
 
 def test_a_wrong_power_of_gamma_is_red_although_the_subspace_is_right(rerun, monkeypatch):
@@ -163,18 +131,18 @@ def test_a_wrong_power_of_gamma_is_red_although_the_subspace_is_right(rerun, mon
         )
 
     monkeypatch.setattr(stepwise, "kernel_barlow_twins", fault)
-    found = red(rerun("machine"))
+    found = red(rerun("machine").claims)
     assert {"gram-train", "gram-held-out", "correction"} <= found
     assert "machine-alignment" not in found
 
 
 def test_a_descent_that_forgets_to_swap_the_views_is_red(rerun, monkeypatch):
     monkeypatch.setattr(np, "roll", lambda a, shift: a)
-    assert red(rerun("machine")) >= MACHINES
+    assert red(rerun("machine").claims) >= MACHINES
 
 
 def test_a_larger_start_is_outside_and_its_error_still_foreseen(rerun):
-    found = verdicts(rerun("machine", init_scale=1e-6))
+    found = verdicts(rerun("machine", init_scale=1e-6).claims)
     assert {found[name] for name in MACHINES} == {"outside"}
     assert found["correction"] == "holds"
 
@@ -191,7 +159,7 @@ def test_the_kernel_of_the_start_taken_for_the_one_after_training_is_red(rerun):
 
         return run
 
-    assert {"rich-after", "rich-gain"} <= red(rerun(changes={"experiment": fault}))
+    assert {"rich-after", "rich-gain"} <= red(rerun(changes={"experiment": fault}).claims)
 
 
 def test_a_tangent_kernel_without_the_last_layer_is_red(rerun, monkeypatch):
@@ -203,7 +171,7 @@ def test_a_tangent_kernel_without_the_last_layer_is_red(rerun, monkeypatch):
         return right(model, *points)
 
     monkeypatch.setattr(kernels, "empirical_ntk", fault)
-    assert "lazy-after" in red(rerun())
+    assert "lazy-after" in red(rerun().claims)
 
 
 def test_a_lazy_network_that_starts_large_is_outside_and_far_off(rerun):
@@ -214,7 +182,7 @@ def test_a_lazy_network_that_starts_large_is_outside_and_far_off(rerun):
 
 
 def test_a_rich_network_whose_kernel_does_not_move_is_outside(rerun):
-    found = verdicts(rerun(swap=RICH))
+    found = verdicts(rerun(swap=RICH).claims)
     assert {found[name] for name in ("rich-after", "rich-held-out", "rich-gain")} == {"outside"}
 
 
@@ -224,7 +192,7 @@ def test_a_rich_network_whose_kernel_does_not_move_is_outside(rerun):
 def test_embeddings_of_other_images_are_red(rerun, monkeypatch):
     right = torch.nn.functional.normalize
     monkeypatch.setattr(torch.nn.functional, "normalize", lambda z: right(z).roll(7, 0))
-    assert red(rerun("three_methods")) >= METHODS
+    assert red(rerun("three_methods").claims) >= METHODS
 
 
 # The notebook and its parameters

@@ -1,11 +1,8 @@
 """Chapter 08: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
+from notebook_cells import run_cells, verdicts
 
 from ssltheory import chapters, claims, preconditioners, records
 from ssltheory.claims import faster_ssl
@@ -13,9 +10,6 @@ from ssltheory.errors import InputError
 from ssltheory.theory import preconditioned as theory
 
 CHAPTER = chapters.find("08-faster-ssl")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 SMALLER = chapters.preset(CHAPTER, "tiny") | {"steps": 700}
 RESNET = SMALLER | {
     "encoder": "resnet18",
@@ -31,51 +25,25 @@ RESNET = SMALLER | {
 NETWORKS = {"steps", "seconds", "rank", "isoloss"}
 
 
-def run_cells(out, linear=None, **parameters):
-    """The names that the notebook's code cells make, in one namespace after the defaults are overridden.
+def run(out, linear=None, **parameters):
+    """The names that the notebook's own cells make.
 
     Args:
         linear: the names of an earlier run, from which the linear model is taken instead of measured.
     """
-    namespace = {}
-    for k, cell in enumerate(CODE):
-        if linear and cell.startswith("recipes = "):
-            namespace |= {name: linear[name] for name in ("recipes", "linear")}
-            continue
-        exec(compile(cell, NOTEBOOK.name, "exec"), namespace)
-        if k == 0:
-            namespace.update(parameters, out=str(out))
-    return namespace
 
+    def before(source, names):
+        if linear is None or not source.startswith("recipes = "):
+            return source
+        names.update({name: linear[name] for name in ("recipes", "linear")})
+        return ""
 
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, 2))
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def _no_open_figures():
-    yield
-    pytest.importorskip("matplotlib.pyplot").close("all")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+    return run_cells(CHAPTER, out, before, **parameters)
 
 
 @pytest.fixture(scope="module")
 def names(folder):
-    return run_cells(folder, **SMALLER)
+    return run(folder, whole=True, **SMALLER)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +157,7 @@ def test_another_factor_than_four_in_the_log_det_is_red(record, monkeypatch):
 def test_a_preconditioner_that_does_nothing_is_red(names, tmp_path, monkeypatch):
     monkeypatch.setattr(preconditioners, "preconditioned", lambda loss, *rest, **more: loss)
     mild = {"steps": 200, "lr_preconditioned_standard": SMALLER["lr_barlow_twins_standard"]}
-    found = verdicts(run_cells(tmp_path, names, **SMALLER | mild)["record"].claims)
+    found = verdicts(run(tmp_path, names, **SMALLER | mild)["record"].claims)
     assert {found[name] for name in NETWORKS} == {"fails"}
     assert found["left-0.1"] == "holds"
 
@@ -209,13 +177,13 @@ def test_resnet_path_goes_on_from_its_checkpoints(names, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(records.Run, "save", _killed)
         with pytest.raises(KeyboardInterrupt):
-            run_cells(tmp_path, names, **RESNET)
+            run(tmp_path, names, **RESNET)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").iterdir()}
     assert len(kept) == 20  # five methods, two starts, two seeds
     with monkeypatch.context() as patch:
         patch.setattr(records.Run, "save", _killed)
         with pytest.raises(KeyboardInterrupt):
-            run_cells(tmp_path, names, **RESNET)
+            run(tmp_path, names, **RESNET)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}  # nothing was left to train
 
 
@@ -235,4 +203,4 @@ def _killed(*arguments, **more):
 )
 def test_refusals(wrong, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        run_cells(tmp_path, **SMALLER | wrong)
+        run(tmp_path, **SMALLER | wrong)

@@ -1,11 +1,10 @@
 """Chapter 09: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-import json
-from pathlib import Path
+from functools import partial
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
+from notebook_cells import record_of, verdicts
 
 from ssltheory import chapters, claims, records
 from ssltheory.errors import InputError
@@ -13,43 +12,12 @@ from ssltheory.figures import kernel_regime as plots
 from ssltheory.theory import kernel_ssl
 
 CHAPTER = chapters.find("09-kernel-regime")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if "parameters" in cell["metadata"].get("tags", []):
-            namespace.update(parameters, out=str(out))
-    plt.close("all")
-    return namespace["record"]
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    plt.switch_backend("Agg")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, 2))
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+run = partial(record_of, CHAPTER)
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(folder, n_seeds=2)
+    return run(folder, whole=True, n_seeds=2)
 
 
 def test_every_claim_holds(record):
@@ -65,13 +33,12 @@ def test_claims_of_the_written_record_are_judged_alike(record, folder):
 def test_figures_are_drawn_from_a_record(record):
     assert len(plots.main_figure(record.arrays).axes) == 3
     assert len(plots.second_figure(record.arrays).axes) == 3
-    plt.close("all")
 
 
 @pytest.mark.parametrize("kernel", ["arc_cosine", "relu_ntk"])
 def test_other_kernels_have_the_same_closed_form_and_no_claim_on_accuracy(kernel, tmp_path):
     found = verdicts(
-        run_cells(tmp_path, kernel=kernel, n_images=60, max_views=2, dim=8, n_seeds=1).claims
+        run(tmp_path, whole=True, kernel=kernel, n_images=60, max_views=2, dim=8, n_seeds=1).claims
     )
     assert found["views-vicreg"] == found["over-base"] == "outside"
     assert {v for name, v in found.items() if name.startswith(("vicreg-", "contrastive-"))} == {
@@ -143,7 +110,7 @@ def test_views_that_are_linked_at_random_are_red(tmp_path, monkeypatch):
         return right(n_images, n_views)[order.numpy()][:, order.numpy()]
 
     monkeypatch.setattr(kernel_ssl, "view_adjacency", shuffled)
-    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    found = verdicts(run(tmp_path, n_seeds=1).claims)
     assert found["views-vicreg"] == found["views-contrastive"] == found["over-base"] == "fails"
 
 
@@ -153,7 +120,7 @@ def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
         return torch.linalg.qr(basis @ mixed.double()).Q
 
     monkeypatch.setattr(kernel_ssl, "_least_norm", first)
-    found = verdicts(run_cells(tmp_path, n_seeds=1).claims)
+    found = verdicts(run(tmp_path, n_seeds=1).claims)
     assert found["over-base"] == "fails"
 
 
@@ -170,4 +137,4 @@ def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
 )
 def test_what_does_not_fit_is_told(values, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        run_cells(tmp_path, **values)
+        run(tmp_path, **values)

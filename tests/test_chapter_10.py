@@ -1,11 +1,9 @@
 """Chapter 10: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-import json
-from pathlib import Path
+from functools import partial
 
-import matplotlib.pyplot as plt
 import pytest
-import torch
+from notebook_cells import record_of, verdicts
 
 from ssltheory import chapters, claims, records
 from ssltheory.errors import InputError
@@ -13,43 +11,13 @@ from ssltheory.figures import spectral_embeddings as plots
 from ssltheory.theory import spectral_embedding
 
 CHAPTER = chapters.find("10-spectral-embeddings")
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER.id}.ipynb"
-CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 SMALL = {"n_graph": 60, "n_images": 600, "components": 60, "n_seeds": 1}
-
-
-def run_cells(out, **parameters):
-    """The record that the notebook's code cells make, run in one namespace after the defaults are overridden."""
-    namespace = {}
-    for cell in CODE:
-        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), namespace)
-        if "parameters" in cell["metadata"].get("tags", []):
-            namespace.update(parameters, out=str(out))
-    plt.close("all")
-    return namespace["record"]
-
-
-def verdicts(judged):
-    return {claim.id: claim.verdict for claim in judged}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    plt.switch_backend("Agg")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
+run = partial(record_of, CHAPTER)
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(folder, **SMALL)
+    return run(folder, whole=True, **SMALL)
 
 
 def test_every_claim_holds(record):
@@ -65,7 +33,6 @@ def test_claims_of_the_written_record_are_judged_alike(record, folder):
 def test_figures_are_drawn_from_a_record_of_one_repetition(record):
     assert len(plots.main_figure(record.arrays).axes) == 3
     assert len(plots.second_figure(record.arrays).axes) == 3
-    plt.close("all")
 
 
 # Planted faults: in the theory, judged on the measurement above
@@ -118,7 +85,7 @@ def test_the_softmax_without_its_negatives_is_red(record, monkeypatch):
 def test_pairs_that_all_weigh_the_same_are_not_fishers(tmp_path, monkeypatch):
     same = lambda y: (y[:, None] == y).double() / 50  # noqa: E731
     monkeypatch.setattr(spectral_embedding, "label_graph", same)
-    assert verdicts(run_cells(tmp_path, **SMALL).claims)["fisher"] == "fails"
+    assert verdicts(run(tmp_path, **SMALL).claims)["fisher"] == "fails"
 
 
 # Bad input
@@ -135,4 +102,4 @@ def test_pairs_that_all_weigh_the_same_are_not_fishers(tmp_path, monkeypatch):
 )
 def test_what_does_not_fit_is_told(values, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        run_cells(tmp_path, **values)
+        run(tmp_path, **values)

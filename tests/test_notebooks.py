@@ -1,25 +1,13 @@
 """Every chapter's notebook and presets against its parameter model."""
 
-import json
-from pathlib import Path
-
 import pytest
+from notebook_cells import code_cells, is_parameters
 
 from ssltheory import chapters
 from ssltheory.chapters import NOT_SETTINGS, SCALES
 
 ALL = chapters.all_chapters()
 each_chapter = pytest.mark.parametrize("chapter", ALL, ids=lambda chapter: chapter.id)
-
-
-def code_cells(chapter):
-    path = Path(__file__).parents[1] / "notebooks" / f"{chapter.id}.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [cell for cell in cells if cell["cell_type"] == "code"]
-
-
-def is_parameters(cell):
-    return "parameters" in cell["metadata"].get("tags", [])
 
 
 @each_chapter

@@ -135,11 +135,8 @@ def _defining(use: Use) -> list[ast.stmt]:
     tree = _tree(_file(module))
     definitions = _definitions(tree)
     if name in definitions:
-        plain = (
-            ast.Import,
-            ast.ImportFrom,
-            ast.If,
-        )  # an ``if`` at the top guards an import or a main
+        # An ``if`` at the top guards an import or a main.
+        plain = (ast.Import, ast.ImportFrom, ast.If)
         loose = [n for n in tree.body if n not in definitions.values() and not isinstance(n, plain)]
         return [definitions[name], *(n for n in loose if not _is_text(n))]
     return [n for n in tree.body if not _is_text(n)]

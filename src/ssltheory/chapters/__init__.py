@@ -9,7 +9,7 @@ import difflib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -21,6 +21,15 @@ from ssltheory.errors import InputError
 SCALES = ("tiny", "quick", "full", "paper")
 #: Not a setting of the experiment: changing one leaves the scale of a run what it was.
 NOT_SETTINGS = frozenset({"dataset", "seed", "device", "out"})
+
+#: The parameter ``minutes`` of the chapters that train for long.
+Minutes = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="pause after so long with a checkpoint, from which the same command goes on; 0: never",
+    ),
+]
 
 
 class Parameters(BaseModel):

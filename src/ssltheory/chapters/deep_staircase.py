@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.chapters._images import check_crop, shape_of, split, training_images
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -44,27 +45,14 @@ class DeepStaircase(Parameters):
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises")
     steps: int = Field(2500, ge=1, description="steps of gradient descent")
     n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other start, images and crops")
-    minutes: float = Field(
-        0.0,
-        ge=0,
-        description="stop after so long with a checkpoint, from which the same command goes on; 0: never",
-    )
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and against each other."""
-        if self.resolution == 0 and source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size: give a resolution, e.g. resolution=96"
-            )
-        side = self.resolution or min(source.shape[1:])
-        if self.augment == "crop" and self.crop > side:
-            raise InputError(f"crop={self.crop}: the images have {side} pixels a side, take less")
-        available = len(source.indices(split(source.name), self.seed))
-        if self.n_images > available:
-            raise InputError(
-                f"n_images={self.n_images}: {source.name} has {available} training images, 0 is all"
-            )
-        images = self.n_images or available
+        shape = shape_of(source, self.resolution)
+        if self.augment == "crop":
+            check_crop(self.crop, shape)
+        images = training_images(source, self.n_images, split(source.name), self.seed)
         if images < 2:
             raise InputError(f"n_images={images}: contrast needs two images or more")
         if self.batch_size == 1 or self.batch_size > images:
@@ -73,11 +61,6 @@ class DeepStaircase(Parameters):
             )
         if self.warmup > self.steps:
             raise InputError(f"warmup={self.warmup}: the run has {self.steps} steps, take less")
-
-
-def split(dataset: str) -> str:
-    """What to train on: STL-10 keeps most of its images in a split without labels."""
-    return "train+unlabeled" if dataset == "stl10" else "train"
 
 
 CHAPTER = Chapter(

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
-from ssltheory.chapters.eigenspace_alignment import check_images
+from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.chapters._images import check_batch, no_labels, shape_of, split, training_images
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -51,17 +51,15 @@ class DirectPred(Parameters):
     ablation_seeds: int = Field(
         0, ge=0, description="repetitions of the sweeps over ε, η, γ_a and α_p; 0: no sweeps"
     )
-    minutes: float = Field(
-        0.0,
-        ge=0,
-        description="pause after so long with a checkpoint, from which the same command goes on; 0: never",
-    )
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold the sizes against the data set, which must have labels."""
-        check_images(self, source)
+        shape_of(source)
+        images = training_images(source, self.n_images, split(source.name), self.seed)
+        check_batch(self.batch_size, images)
         if (source.labels < 0).all():
-            raise InputError(f"{source.name} has no labels: a probe needs them")
+            raise no_labels(source)
         available = len(source.indices("train", self.seed))
         if self.n_labels > available:
             raise InputError(

@@ -4,10 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
-from ssltheory.chapters.deep_staircase import split
+from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.chapters._images import check_batch, shape_of, split, training_images
 from ssltheory.data import Source
-from ssltheory.errors import InputError
 
 
 class EigenspaceAlignment(Parameters):
@@ -37,37 +36,13 @@ class EigenspaceAlignment(Parameters):
     )
     steps: int = Field(1000, ge=1, description="steps of gradient descent")
     n_seeds: int = Field(1, ge=1, le=100, description="repetitions: other networks and batches")
-    minutes: float = Field(
-        0.0,
-        ge=0,
-        description="pause after so long with a checkpoint, from which the same command goes on; 0: never",
-    )
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold the sizes against the data set."""
-        check_images(self, source)
-
-
-def check_images(parameters, source: Source) -> None:
-    """Hold ``n_images`` and ``batch_size`` against the data set, which must be of one size.
-
-    Raises:
-        InputError: if they do not fit it.
-    """
-    if source.shape is None:
-        raise InputError(
-            f"the images of {source.name} differ in size: bring them to one size first"
-        )
-    available = len(source.indices(split(source.name), parameters.seed))
-    if parameters.n_images > available:
-        raise InputError(
-            f"n_images={parameters.n_images}: {source.name} has {available} training images, 0 is all"
-        )
-    images = parameters.n_images or available
-    if parameters.batch_size > images:
-        raise InputError(
-            f"batch_size={parameters.batch_size}: there are {images} training images, take less"
-        )
+        shape_of(source)
+        images = training_images(source, self.n_images, split(source.name), self.seed)
+        check_batch(self.batch_size, images)
 
 
 CHAPTER = Chapter(

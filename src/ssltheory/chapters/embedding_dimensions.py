@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_count, check_crop, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -33,21 +34,10 @@ class EmbeddingDimensions(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold number of images, crop and dimension against the data set."""
-        if source.shape is None and not self.resolution:
-            raise InputError(
-                f"resolution=0: the images of {source.name} differ in size, give a side in pixels"
-            )
-        if self.n_images > len(source):
-            raise InputError(
-                f"n_images={self.n_images}: {source.name} has only {len(source)} images"
-            )
-        side = self.resolution or min(source.shape[1:])
-        if self.crop > side:
-            raise InputError(
-                f"crop={self.crop}: the images are {side} pixels a side, a crop has at most that "
-                f"(resolution={self.resolution})"
-            )
-        inputs = (source.shape[0] if source.shape else 3) * self.crop**2
+        shape = shape_of(source, self.resolution)
+        check_count(source, "n_images", self.n_images)
+        check_crop(self.crop, shape)
+        inputs = shape[0] * self.crop**2
         if self.dim > inputs:
             raise InputError(
                 f"dim={self.dim}: crops of {self.crop}×{self.crop} have m = {inputs} inputs, "

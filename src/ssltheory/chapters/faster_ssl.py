@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.chapters._images import check_batch, check_crop, no_labels, shape_of, training_images
 from ssltheory.data import Source
-from ssltheory.errors import InputError
 
 
 class FasterSSL(Parameters):
@@ -53,33 +53,16 @@ class FasterSSL(Parameters):
     )
     steps: int = Field(800, ge=2, description="steps of gradient descent, the same for all")
     n_seeds: int = Field(5, ge=2, le=100, description="repetitions: other starts")
-    minutes: float = Field(
-        0.0,
-        ge=0,
-        description="stop after so long with a checkpoint, from which the same command goes on; 0: never",
-    )
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and against each other."""
-        if self.resolution == 0 and source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size: give a resolution, e.g. resolution=96"
-            )
-        side = self.resolution or min(source.shape[1:])
-        if self.crop > side:
-            raise InputError(f"crop={self.crop}: the images have {side} pixels a side, take less")
+        check_crop(self.crop, shape_of(source, self.resolution))
         train = source.indices("train", self.seed)
         if len(set(source.labels[train].tolist())) < 2:
-            raise InputError(
-                f"{source.name} has no labels for the probe: sort its images into a folder for each class"
-            )
-        images = self.n_images or len(train)
-        if images > len(train):
-            raise InputError(
-                f"n_images={images}: {source.name} has {len(train)} training images, 0 is all"
-            )
-        if self.batch_size > images:
-            raise InputError(f"batch_size={self.batch_size}: there are {images} training images")
+            raise no_labels(source)
+        images = training_images(source, self.n_images, "train", self.seed)
+        check_batch(self.batch_size, images)
 
 
 CHAPTER = Chapter(

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_crop, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -39,25 +40,17 @@ class KernelAndNtk(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold the number of images, the crop and the dimension against the data set."""
-        if source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size and crops are taken pixel for pixel: "
-                f"bring them to one size first"
-            )
+        shape = shape_of(source)
         if 2 * self.n_images > len(source):
             raise InputError(
-                f"n_images={self.n_images}: {source.name} has only {len(source)} images, and as many are held out"
+                f"n_images={self.n_images}: {source.name} has only {len(source)} images, and as many are held out: "
+                f"take at most half of them"
             )
-        channels, height, width = source.shape
-        if self.crop > min(height, width):
-            raise InputError(
-                f"crop={self.crop}: the images of {source.name} are {height}×{width}, "
-                f"a crop has at most {min(height, width)} pixels a side"
-            )
-        most = min(self.n_images // 4, channels * self.crop**2 // 4)
+        check_crop(self.crop, shape)
+        most = min(self.n_images // 4, shape[0] * self.crop**2 // 4)
         if self.dim > most:
             raise InputError(
-                f"dim={self.dim}: {self.n_images} images with crops of {self.crop}×{self.crop}×{channels} "
+                f"dim={self.dim}: {self.n_images} images with crops of {self.crop}×{self.crop}×{shape[0]} "
                 f"allow at most {most}, a quarter of the pairs and of the pixels"
             )
 

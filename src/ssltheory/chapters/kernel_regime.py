@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -23,18 +24,11 @@ class KernelRegime(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and one another."""
-        if source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size: bring them to one size first"
-            )
+        shape_of(source)
         if (source.labels < 0).any():
-            raise InputError(f"{source.name} has images without labels: accuracies need them")
+            raise no_labels(source)
         source.indices("test")
-        least = len(source.indices("train", self.seed))
-        if self.n_images > least:
-            raise InputError(
-                f"n_images={self.n_images}: {source.name} has only {least} training images"
-            )
+        check_count(source, "n_images", self.n_images, source.indices("train", self.seed))
         if self.dim >= self.n_images:
             raise InputError(f"dim={self.dim} must be below n_images={self.n_images}")
         if self.max_views & (self.max_views - 1):

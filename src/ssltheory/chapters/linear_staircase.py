@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_count, check_crop, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -23,25 +24,13 @@ class LinearStaircase(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold number of images, crop and dimension against the data set."""
-        if source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size and crops are taken pixel for pixel: "
-                f"bring them to one size first"
-            )
-        channels, height, width = source.shape
-        if self.n_images > len(source):
-            raise InputError(
-                f"n_images={self.n_images}: {source.name} has only {len(source)} images"
-            )
-        if self.crop > min(height, width):
-            raise InputError(
-                f"crop={self.crop}: the images of {source.name} are {height}×{width}, "
-                f"a crop has at most {min(height, width)} pixels a side"
-            )
-        inputs = channels * self.crop**2
+        shape = shape_of(source)
+        check_count(source, "n_images", self.n_images)
+        check_crop(self.crop, shape)
+        inputs = shape[0] * self.crop**2
         if self.dim > inputs:
             raise InputError(
-                f"dim={self.dim}: crops of {self.crop}×{self.crop}×{channels} have m = {inputs} inputs, "
+                f"dim={self.dim}: crops of {self.crop}×{self.crop}×{shape[0]} have m = {inputs} inputs, "
                 f"dim is at most m"
             )
 

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_count, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -20,15 +21,8 @@ class NoCollapse(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold number of images and modes against the data set."""
-        if source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size: bring them to one size first"
-            )
-        if self.n_images > len(source):
-            raise InputError(
-                f"n_images={self.n_images}: {source.name} has only {len(source)} images"
-            )
-        channels, height, width = source.shape
+        channels, height, width = shape_of(source)
+        check_count(source, "n_images", self.n_images)
         most = min(channels * height * width, self.n_images) // 2
         if self.dim > most:
             raise InputError(

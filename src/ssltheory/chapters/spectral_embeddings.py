@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters._images import check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
@@ -22,21 +23,14 @@ class SpectralEmbeddings(Parameters):
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and one another."""
-        if source.shape is None:
-            raise InputError(
-                f"the images of {source.name} differ in size: bring them to one size first"
-            )
+        channels, height, width = shape_of(source)
         if (source.labels < 0).any():
-            raise InputError(
-                f"{source.name} has images without labels: positive pairs are made of labels here"
-            )
+            raise no_labels(source)
         for split in ("train", "test"):
             source.indices(split)
-        if self.n_graph > len(source):
-            raise InputError(f"n_graph={self.n_graph}: {source.name} has only {len(source)} images")
+        check_count(source, "n_graph", self.n_graph)
         if self.neighbours >= self.n_graph:
             raise InputError(f"neighbours={self.neighbours} must be below n_graph={self.n_graph}")
-        channels, height, width = source.shape
         most = min(2 * channels * height * width, self.n_images // 2)
         if not self.dim <= self.components <= most:
             raise InputError(

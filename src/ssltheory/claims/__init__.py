@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ssltheory.chapters import Parameters, find
 
@@ -94,6 +95,15 @@ def expectation(claim: Claim) -> str:
     sign = {"at least": "≥", "at most": "≤"}[claim.relation]
     slack = f" (± {claim.tolerance:.2g})" if claim.tolerance else ""
     return f"{sign} {claim.predicted:.4g}{slack}"
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean, and half of its 95 % confidence interval by Student's t; NaN for a single value."""
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("nan")
+    half = stdtrit(n - 1, 0.975) * values.std(ddof=1) / n**0.5
+    return float(values.mean()), float(half)
 
 
 def _plain(value):

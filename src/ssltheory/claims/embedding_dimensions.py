@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ssltheory.chapters.embedding_dimensions import EmbeddingDimensions
-from ssltheory.claims import Claim
-from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
+from ssltheory.claims import Claim, linear_staircase
+from ssltheory.theory.stepwise import LinearSolution
 
 PLATEAUS = 4  # judged: a point to a solid, and one beyond what can be drawn
 WAIT = 1.25  # least τ_{k+1} / τ_k
@@ -26,12 +26,7 @@ PAPER = "simon2023stepwise"
 
 def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
     """The closed form of one repetition of the linear model, in the leading eigenbasis of its Γ."""
-    return linear_barlow_twins(
-        torch.diag(torch.from_numpy(arrays["gamma"][seed, :LEADING])),
-        arrays["start"].shape[1],
-        w0=torch.from_numpy(arrays["start"][seed, :, :LEADING]),
-        lr=float(arrays["learning_rate"][seed]),
-    )
+    return linear_staircase.solution(arrays, seed, LEADING)
 
 
 def axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:

@@ -6,12 +6,11 @@ steps counts as if it got there at the last one, which makes the plain methods l
 """
 
 import numpy as np
-import scipy.stats
 import torch
 
 from ssltheory import spectra
 from ssltheory.chapters.faster_ssl import FasterSSL
-from ssltheory.claims import Claim
+from ssltheory.claims import Claim, interval
 from ssltheory.theory import preconditioned as theory
 from ssltheory.theory.stepwise import linear_barlow_twins
 
@@ -230,8 +229,8 @@ def milliseconds(arrays: dict[str, np.ndarray]) -> np.ndarray:
 def ratio(plain: np.ndarray, other: np.ndarray, longest: float) -> tuple[float, float, float]:
     """Geometric mean over seeds of plain / other, with its 95 % t-interval; never counts as the longest."""
     logs = np.log(np.clip(plain, 1, longest) / np.clip(other, 1, longest))
-    spread = scipy.stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
-    return tuple(np.exp(logs.mean() + np.array([0.0, -spread, spread])).tolist())
+    mean, half = interval(logs)
+    return tuple(np.exp([mean, mean - half, mean + half]).tolist())
 
 
 # Below the lower ends of the 95 % intervals on fresh seeds (digits, 10 to 14): 4.8, 4.8 and 3.4. That of the standard
@@ -260,9 +259,8 @@ def _networks(arrays: dict[str, np.ndarray]) -> list[Claim]:
         slower, pulled = steps[against, start], steps[ours, start]
         waits = bool((slower > 0).all())  # else there was nothing to wait for
         never, arrived = int(np.isinf(slower).sum()), bool(np.isfinite(pulled).all())
-        cut_short = bool(
-            never and arrived and low < bound
-        )  # the truth is more, how much more is open
+        # The truth is more, how much more is open.
+        cut_short = bool(never and arrived and low < bound)
         return Claim(
             name,
             words,

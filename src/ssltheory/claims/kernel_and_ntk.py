@@ -21,9 +21,8 @@ WRONG = 0.1  # least error of a wrong operator; seen: 0.15 and above
 # single machines by up to 40 % either way; the median was seen between 0.96 and 1.2.
 CORRECTED = 0.25
 FIRST = 1e-6, 0.1  # where the first order is all: above the rest of the descent, below the second
-FORESEEN = (
-    0.99  # least alignment that the leaks of a lazy network's start leave: half the tolerance
-)
+# Least alignment that the leaks of a lazy network's start leave: half the tolerance.
+FORESEEN = 0.99
 HELD = 0.97  # the same on held-out crops, ours; seen: 0.980
 AFTER = 0.98  # alignment with the kernel after training
 GAIN = 0.15  # of alignment, by the kernel after training over that of the start, in the rich regime

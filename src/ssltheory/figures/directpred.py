@@ -5,7 +5,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssltheory.claims.directpred import gain, interval, linear_ends, of_method
+from ssltheory.claims import interval
+from ssltheory.claims.directpred import gain, linear_ends, of_method
 from ssltheory.figures import COLORS, THEORY
 
 NAMES = {

@@ -1,0 +1,77 @@
+"""How chapters hold their parameters against a data set: every refusal is a sentence that names the remedy."""
+
+import numpy as np
+
+from ssltheory.data import Source
+from ssltheory.errors import InputError
+
+
+def split(dataset: str) -> str:
+    """What to train on: STL-10 keeps most of its images in a split without labels."""
+    return "train+unlabeled" if dataset == "stl10" else "train"
+
+
+def shape_of(source: Source, resolution: int | None = None) -> tuple[int, int, int]:
+    """Channels, height and width of the images as a chapter takes them.
+
+    Args:
+        source: the data set.
+        resolution: the side that they are resized to, 0: as they are; None: the chapter resizes nothing.
+
+    Raises:
+        InputError: if they differ in size.
+    """
+    if resolution:
+        channels = source.shape[0] if source.shape else 3
+        return channels, resolution, resolution
+    if source.shape is None:
+        remedy = "bring them to one size first"
+        if resolution is not None:
+            remedy = "give a resolution, e.g. resolution=96"
+        raise InputError(f"the images of {source.name} differ in size: {remedy}")
+    return source.shape
+
+
+def check_crop(crop: int, shape: tuple[int, int, int]) -> None:
+    """Refuse a crop larger than images of that shape."""
+    _, height, width = shape
+    side = min(height, width)
+    if crop > side:
+        raise InputError(
+            f"crop={crop}: the images have {height}×{width} pixels, take at most {side}"
+        )
+
+
+def check_count(source: Source, name: str, wanted: int, train: np.ndarray | None = None) -> None:
+    """Refuse a parameter that asks for more images than there are, of all or of those for training."""
+    available = len(source if train is None else train)
+    kind = "images" if train is None else "training images"
+    if wanted > available:
+        raise InputError(f"{name}={wanted}: {source.name} has only {available} {kind}, take less")
+
+
+def training_images(source: Source, n_images: int, split: str, seed: int) -> int:
+    """How many images a chapter trains on: ``n_images`` of the split, all of it for 0.
+
+    Raises:
+        InputError: if it has fewer.
+    """
+    available = len(source.indices(split, seed))
+    if n_images > available:
+        raise InputError(
+            f"n_images={n_images}: {source.name} has {available} training images, 0 is all"
+        )
+    return n_images or available
+
+
+def check_batch(batch_size: int, images: int) -> None:
+    """Refuse a batch larger than what there is to train on."""
+    if batch_size > images:
+        raise InputError(f"batch_size={batch_size}: there are {images} training images, take less")
+
+
+def no_labels(source: Source) -> InputError:
+    """The refusal of a data set that lacks the labels a chapter needs."""
+    return InputError(
+        f"{source.name} has images with no labels: label them, e.g. by a folder for each class"
+    )
