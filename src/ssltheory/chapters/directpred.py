@@ -38,7 +38,7 @@ class DirectPred(Parameters):
     n_labels: int = Field(100, ge=10, description="labelled images that a probe learns from")
     width: int = Field(128, ge=1, description="hidden layer of the projector")
     dim: int = Field(64, ge=2, description="embedding dimension d")
-    batch_size: int = Field(128, ge=2, description="images a step, two views each")
+    batch_size: int = Field(64, ge=2, description="images a step, two views each")
     lr: float = Field(0.03, gt=0, description="learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of gradient descent")
     weight_decay: float = Field(4e-4, ge=0, description="η, of every parameter")

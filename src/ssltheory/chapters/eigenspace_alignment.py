@@ -26,7 +26,7 @@ class EigenspaceAlignment(Parameters):
     )
     width: int = Field(128, ge=1, description="hidden layer of the projector")
     dim: int = Field(64, ge=2, description="embedding dimension d")
-    batch_size: int = Field(128, ge=2, description="images a step, two views each")
+    batch_size: int = Field(64, ge=2, description="images a step, two views each")
     lr: float = Field(0.03, gt=0, description="learning rate of encoder and projector")
     alpha_p: float = Field(1.0, gt=0, description="the predictor's, in units of it")
     momentum: float = Field(0.9, ge=0, lt=1, description="of gradient descent")

@@ -27,7 +27,7 @@ class FasterSSL(Parameters):
         "crop", description="views: random crops alone, or SimCLR's augmentations"
     )
     n_images: int = Field(1400, ge=0, description="training images; 0: all")
-    batch_size: int = Field(128, ge=2, description="pairs a step, their views drawn anew")
+    batch_size: int = Field(64, ge=2, description="pairs a step, their views drawn anew")
     width: int = Field(64, ge=2, description="hidden layers of the MLP or of the projector")
     dim: int = Field(8, ge=2, description="embedding dimension d")
     init_scale: float = Field(
@@ -52,7 +52,7 @@ class FasterSSL(Parameters):
         0.0032, gt=0, description="standard start: VICReg, plain and preconditioned"
     )
     steps: int = Field(800, ge=2, description="steps of gradient descent, the same for all")
-    n_seeds: int = Field(5, ge=2, le=100, description="repetitions: other starts")
+    n_seeds: int = Field(4, ge=2, le=100, description="repetitions: other starts")
     minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:

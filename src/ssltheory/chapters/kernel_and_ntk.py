@@ -36,7 +36,7 @@ class KernelAndNtk(Parameters):
     )
     lr: float = Field(0.17, gt=0, le=1, description="learning rate of Barlow Twins in the networks")
     steps: int = Field(4000, ge=10, description="gradient steps of every network")
-    n_seeds: int = Field(2, ge=1, le=100, description="repetitions: other images, crops and starts")
+    n_seeds: int = Field(1, ge=1, le=100, description="repetitions: other images, crops and starts")
 
     def check(self, source: Source) -> None:
         """Hold the number of images, the crop and the dimension against the data set."""

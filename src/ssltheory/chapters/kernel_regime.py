@@ -20,7 +20,7 @@ class KernelRegime(Parameters):
     max_views: int = Field(8, ge=2, le=64, description="views of each, 1, 2, 4, … up to this")
     flip: bool = Field(False, description="whether views are also mirrored")
     dim: int = Field(16, ge=1, description="embedding dimension d")
-    n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other images, views and labels")
+    n_seeds: int = Field(3, ge=1, le=100, description="repetitions: other images, views and labels")
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and one another."""

@@ -19,7 +19,7 @@ class SpectralEmbeddings(Parameters):
     )
     dim: int = Field(32, ge=1, description="embedding dimension d of the linear networks probed")
     n_labels: int = Field(50, ge=10, description="labels of the small probe")
-    n_seeds: int = Field(3, ge=1, le=100, description="repetitions: other images, collages, starts")
+    n_seeds: int = Field(2, ge=1, le=100, description="repetitions: other images, collages, starts")
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set and one another."""
