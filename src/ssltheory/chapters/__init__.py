@@ -95,6 +95,7 @@ class Chapter:
 
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
+    from ssltheory.chapters.class_dependent import CHAPTER as class_dependent
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
     from ssltheory.chapters.directpred import CHAPTER as directpred
     from ssltheory.chapters.eigenspace_alignment import CHAPTER as eigenspace_alignment
@@ -117,6 +118,7 @@ def all_chapters() -> list[Chapter]:
         faster_ssl,
         kernel_regime,
         spectral_embeddings,
+        class_dependent,
     ]
 
 
