@@ -75,7 +75,7 @@ def test_fewer_than_five_repetitions_are_not_judged(record):
 def test_an_augmentation_that_is_not_applied_is_red(tmp_path):
     """And all variants are then equal to the last bit: nothing but the augmentation changes between them."""
     off = lambda source, names: source.replace("size, (area, 1)", "size, (1, 1)")  # noqa: E731
-    found = run(tmp_path, before=off, **SHORT | {"n_seeds": 5})
+    found = run(tmp_path, before=off, **SHORT | {"n_seeds": 10})
     first, *others = found.arrays["area_accuracy"]
     assert all((first == other).all() for other in others)
     wanted = {"area-classes", "crops-spread", "crops-average", "crops-worst", "crops-gain"}
