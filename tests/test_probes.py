@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ssltheory import encoders
 from ssltheory.errors import InputError, RunError
-from ssltheory.probes import knn_accuracy, linear_probe, ridge_probe
+from ssltheory.probes import knn_accuracy, linear_probe, probe_layers, ridge_probe, ridge_r2
 
 torch.set_num_threads(2)
 PROBES = [knn_accuracy, linear_probe, ridge_probe]
@@ -107,3 +109,75 @@ def test_bad_settings_are_named(digits):
         ridge_probe(*digits, l2=0)
     with pytest.raises(RunError, match="raise max_iter or l2"):
         linear_probe(*digits, max_iter=2)
+
+
+# Real targets
+
+
+@pytest.mark.parametrize("n_train", [600, 40])  # primal; dual, n < d = 64
+@pytest.mark.parametrize("l2", [1e-3, 1.0])
+def test_ridge_r2_equals_scikit_learn(digits, n_train, l2):
+    z_train, _, z_test, _ = digits
+    targets = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)).double()
+    t_train, t_test = (z**2 @ targets for z in (z_train, z_test))
+    found = ridge_r2(z_train[:n_train], t_train[:n_train], z_test, t_test, l2=l2)
+    model = make_pipeline(StandardScaler(), Ridge(alpha=l2 * n_train))
+    model.fit(z_train[:n_train].numpy(), t_train[:n_train].numpy())
+    expected = r2_score(t_test.numpy(), model.predict(z_test.numpy()), multioutput="raw_values")
+    assert found.numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_ridge_r2_is_one_for_what_is_linear_and_not_above_zero_for_noise(digits):
+    z_train, _, z_test, _ = digits
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.randn(len(z), 1, generator=generator).double() for z in (z_train, z_test)]
+    t_train, t_test = (
+        torch.cat([z[:, :1] - 3, n], 1) for z, n in zip((z_train, z_test), noise, strict=True)
+    )
+    linear, random = ridge_r2(z_train, t_train, z_test, t_test, l2=1e-9)
+    assert linear == pytest.approx(1, abs=1e-6)
+    assert random < 0.02
+
+
+def test_ridge_r2_refuses(digits):
+    z_train, _, z_test, _ = digits
+    t_train, t_test = z_train[:, :2], z_test[:, :2]
+    for wrong, message in [
+        ((z_train, t_train[:, 0], z_test, t_test), "train set has"),
+        ((z_train, t_train, z_test, t_test[:-1]), "test set has"),
+        ((z_train, t_train, z_test, torch.ones_like(t_test)), "constant on the test set"),
+        ((z_train, t_train, z_test[:, :-1], t_test), "of one d"),
+        ((z_train, t_train / 0, z_test, t_test), "finite"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            ridge_r2(*wrong)
+    with pytest.raises(InputError, match="l2 above 0"):
+        ridge_r2(z_train, t_train, z_test, t_test, l2=0)
+
+
+# Layers
+
+
+def test_probe_layers_reads_each_layer_in_evaluation_mode(digits):
+    z_train, y_train, z_test, y_test = digits
+    net = encoders.mlp([64, 16, 8], batch_norm=True).double()
+    net(z_train)  # running averages that are not those of the test set
+    train, test = (z_train, y_train), (z_test, y_test)
+    found = probe_layers(ridge_probe, net, ["3", "4"], train, test, batch_size=100, l2=0.1)
+    hidden, out = (encoders.activations(net, z, ["3", "4"]).values() for z in (z_train, z_test))
+    for k, pair in enumerate(zip(hidden, out, strict=True)):
+        assert found[k] == ridge_probe(pair[0], y_train, pair[1], y_test, l2=0.1)
+    assert found[0] != found[1]
+    assert net.training
+
+
+def test_probe_layers_averages_maps_over_quarters():
+    x = torch.rand(80, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    corner = x[..., :4, :4].mean((2, 3))  # linear in the quarters, not in the whole
+    net = torch.nn.Sequential(torch.nn.Identity(), torch.nn.AdaptiveAvgPool2d(1))
+    train, test = (x[:50], corner[:50]), (x[50:], corner[50:])
+    quarters, whole = probe_layers(ridge_r2, net, ["0", "1"], train, test, l2=1e-9)
+    assert (quarters > 0.999).all()
+    assert (whole < 0.7).all()
+    with pytest.raises(InputError, match="no layer '2'"):
+        probe_layers(ridge_r2, net, ["2"], train, test)

@@ -3,16 +3,20 @@
 Each takes embeddings ``(n, d)`` with integer labels ``(n,)`` of a train and a test set and returns
 ``(accuracy, standard_error)``; the error is the binomial √(a (1 − a) / n_test): it holds for the
 draw of the test set alone, not of the train set or the encoder's seed. All work is in float64 and
-deterministic.
+deterministic. ``ridge_r2`` explains real targets instead, and ``probe_layers`` asks any of them at every layer.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from ssltheory.encoders import activations
 from ssltheory.errors import InputError, RunError
+
+Result = TypeVar("Result")
 
 
 class Accuracy(NamedTuple):
@@ -131,6 +135,99 @@ def ridge_probe(
     else:
         w = z_train.T @ torch.cholesky_solve(targets - mean, factor)
     return _accuracy(classes[(z_test @ w + mean).argmax(1)], y_test)
+
+
+def ridge_r2(
+    z_train: Tensor, t_train: Tensor, z_test: Tensor, t_test: Tensor, l2: float = 1e-3
+) -> Tensor:
+    """Share of the variance of each target that a ridge regression explains on the test set, R².
+
+    As ``ridge_probe`` for real targets: R² = 1 − Σ (t − t̂)² / Σ (t − t̄)² with both sums and the mean t̄ over
+    the test set. Zero is what that mean would reach; a regression that is worse is negative.
+
+    Args:
+        z_train, z_test: embeddings ``(n, d)``.
+        t_train, t_test: ``(n, k)``.
+        l2: weight of the penalty, above 0.
+
+    Returns:
+        ``(k,)`` float64, on the CPU.
+
+    Raises:
+        InputError: if the shapes disagree, a value is not finite, l2 is not above 0, or a target is constant on
+        the test set.
+    """
+    for name, z, t in (("train", z_train, t_train), ("test", z_test, t_test)):
+        if t.ndim != 2 or t.shape != (len(z), t_train.shape[-1]) or not torch.isfinite(t).all():
+            raise InputError(
+                f"ridge_r2 takes finite targets (n, k), one k; the {name} set has "
+                f"{tuple(t.shape)} for {len(z)} embeddings"
+            )
+    z_train, z_test, _, _ = _prepare(z_train, t_train[:, 0], z_test, t_test[:, 0], l2)
+    z_train, z_test = _standardise(z_train, z_test)
+    t_train, t_test = (t.to(z_train.device).double() for t in (t_train, t_test))
+    total = (t_test - t_test.mean(0)).square().sum(0)
+    if not (total > 0).all():
+        raise InputError("a target is constant on the test set: there is no variance to explain")
+    predicted = z_test @ _ridge(z_train, t_train - t_train.mean(0), l2) + t_train.mean(0)
+    return (1 - (t_test - predicted).square().sum(0) / total).cpu()
+
+
+def probe_layers(
+    probe: Callable[..., Result],
+    model: nn.Module,
+    layers: Sequence[str],
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    batch_size: int = 1024,
+    **settings: float,
+) -> list[Result]:
+    """What a probe finds at each of the named layers of a model in evaluation mode.
+
+    Feature maps are averaged over their quarters, ``(n, c, h, w) -> (n, 4c)``, so that a probe can tell where in
+    the image something was; smaller maps stay as they are.
+
+    Args:
+        probe: any of this module's.
+        model: not a stack.
+        layers: names as in ``model.named_modules()``.
+        train, test: inputs ``(n, ...)`` and what the probe takes with them, labels or targets.
+        batch_size: inputs at a time.
+        settings: of the probe.
+
+    Returns:
+        One result a layer, in the order of ``layers``.
+
+    Raises:
+        InputError: for a layer that the model does not have, and as the probe.
+    """
+    (x_train, y_train), (x_test, y_test) = train, test
+    z_train, z_test = (_at_layers(model, x, layers, batch_size) for x in (x_train, x_test))
+    pairs = zip(z_train, z_test, strict=True)
+    return [probe(a, y_train, b, y_test, **settings) for a, b in pairs]
+
+
+def _at_layers(model: nn.Module, x: Tensor, layers: Sequence[str], batch_size: int) -> list[Tensor]:
+    """Rows of features of each layer, ``(n, features)``."""
+    chunks = [activations(model, chunk, layers) for chunk in x.split(batch_size)]
+    return [torch.cat([_rows(chunk[name]) for chunk in chunks]) for name in layers]
+
+
+def _rows(z: Tensor) -> Tensor:
+    if z.ndim == 4:
+        z = F.adaptive_avg_pool2d(z, (min(2, z.shape[-2]), min(2, z.shape[-1])))
+    return z.flatten(1)
+
+
+def _ridge(z: Tensor, targets: Tensor, l2: float) -> Tensor:
+    """argmin_W mean ‖t − Wᵀz‖² + l2 ‖W‖²_F, ``(d, k)``, in the smaller of d × d and n × n."""
+    n, d = z.shape
+    gram = z.T @ z if d <= n else z @ z.T
+    gram.diagonal().add_(l2 * n)
+    factor = torch.linalg.cholesky(gram)
+    if d <= n:
+        return torch.cholesky_solve(z.T @ targets, factor)
+    return z.T @ torch.cholesky_solve(targets, factor)
 
 
 def _prepare(

@@ -101,6 +101,7 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.eigenspace_alignment import CHAPTER as eigenspace_alignment
     from ssltheory.chapters.embedding_dimensions import CHAPTER as embedding_dimensions
     from ssltheory.chapters.faster_ssl import CHAPTER as faster_ssl
+    from ssltheory.chapters.guillotine import CHAPTER as guillotine
     from ssltheory.chapters.kernel_and_ntk import CHAPTER as kernel_and_ntk
     from ssltheory.chapters.kernel_regime import CHAPTER as kernel_regime
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
@@ -118,6 +119,7 @@ def all_chapters() -> list[Chapter]:
         faster_ssl,
         kernel_regime,
         spectral_embeddings,
+        guillotine,
         class_dependent,
     ]
 

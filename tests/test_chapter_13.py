@@ -1,0 +1,181 @@
+"""Chapter 13: its claims hold where it was trained, and planted faults turn them red."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from notebook_cells import red, run_cells, verdicts
+
+from ssltheory import chapters, claims, guillotine, probes, records
+from ssltheory.errors import InputError, Paused
+from ssltheory.theory import guillotine as theory
+
+CHAPTER = chapters.find("13-guillotine")
+SMALLER = {"n_seeds": 2, "width": 48, "steps": 200}
+SHORT = {"labels-lost", "supervised-lost"}  # 200 steps do not close these gaps, 600 do
+FEWER = {"n_seeds": 1, "width": 32, "n_images": 300, "n_test": 200, "steps": 200, "sweeps": "none"}
+
+
+@pytest.fixture(scope="module")
+def names(folder):
+    return run_cells(CHAPTER, folder, **SMALLER)
+
+
+@pytest.fixture(scope="module")
+def record(names):
+    return names["record"]
+
+
+@pytest.fixture
+def again(names, tmp_path):
+    """The cells once more, all but the linear head."""
+
+    def kept(source, so_far):
+        if "def linear_head" not in source:
+            return source
+        so_far |= {name: names[name] for name in ("theta", "rho", "noise", "linear")}
+        return ""
+
+    def run(**parameters):
+        return run_cells(CHAPTER, tmp_path, before=kept, **parameters)["record"]
+
+    return run
+
+
+def judged(record, **arrays):
+    return claims.evaluate(CHAPTER.id, record.arrays | arrays, record.parameters)
+
+
+# What the chapter claims
+
+
+def test_only_claims_of_no_loss_may_fail_where_training_is_short(record):
+    assert red(record.claims) <= SHORT, record.claims
+    assert {"style-lost", "turned-lost", "span-ratio", "linear"} <= verdicts(record.claims).keys()
+
+
+def test_claims_of_the_written_record_are_judged_alike(record, folder):
+    loaded = records.load(folder)
+    assert loaded.claims == loaded.judged_today() == record.claims
+
+
+def test_sweeps_share_the_main_runs(record):
+    arrays = record.arrays
+    cut = arrays["layers"].tolist().index("trunk")
+    for name, method in (("rotation", 0), ("covariance", 1)):
+        at = arrays[f"{name}_values"].tolist().index(float(getattr(record.parameters, name)))
+        assert np.array_equal(arrays[name][at], arrays["measured"][method][:, [cut, -1]])
+
+
+def test_nothing_is_claimed_of_networks_that_were_hardly_trained(record):
+    few = record.parameters.model_copy(update={"steps": 30})
+    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, few))
+    assert {name for name, verdict in found.items() if verdict != "outside"} == {
+        "control",
+        "linear",
+    }
+
+
+# Planted faults
+
+
+def test_output_features_taken_from_the_backbone_are_red(record):
+    cut = record.arrays["layers"].tolist().index("trunk")
+    measured = record.arrays["measured"].copy()
+    measured[:, :, -1] = measured[:, :, cut]
+    sweeps = {}
+    for name in ("rotation", "covariance"):
+        sweeps[name] = record.arrays[name].copy()
+        sweeps[name][:, :, 1] = sweeps[name][:, :, 0]
+    found = red(judged(record, measured=measured, **sweeps))
+    assert found == {*("style-lost", "simclr-lost", "image-pairs", "turned-lost", "span-ratio")}
+
+
+def test_losing_on_label_pairs_what_simclr_loses_is_red(record):
+    measured = record.arrays["measured"].copy()
+    measured[2:] = measured[0]
+    found = red(judged(record, measured=measured))
+    assert {"labels-lost", "supervised-lost", "image-pairs"} <= found
+
+
+def test_a_cut_at_the_wrong_layer_is_red(monkeypatch, again):
+    right = guillotine.cuts
+    monkeypatch.setattr(guillotine, "cuts", lambda net: [*right(net)[:-1], "trunk"])
+    found = verdicts(again(**FEWER).claims)
+    assert found["style-lost"] == found["simclr-lost"] == "fails"
+
+
+def test_label_pairs_in_the_place_of_image_pairs_are_red(monkeypatch, again):
+    right = guillotine.views
+
+    def by_label(x, y, variants, batch_size):
+        return right(x, y, [replace(v, method="labels") for v in variants], batch_size)
+
+    monkeypatch.setattr(guillotine, "views", by_label)
+    parameters = SMALLER | {"n_seeds": 1, "sweeps": "none"}
+    assert "image-pairs" in red(again(**parameters).claims)
+
+
+def test_a_control_whose_labels_are_not_shuffled_is_red(monkeypatch, again):
+    monkeypatch.setattr(torch, "randperm", lambda n, **more: torch.arange(n))
+    assert "control" in red(again(**FEWER).claims)
+
+
+def test_probes_on_shuffled_labels_find_no_gap(monkeypatch, again):
+    right = probes.ridge_probe
+
+    def shuffled(z_train, y_train, z_test, y_test, **more):
+        order = torch.randperm(len(y_train), generator=torch.Generator().manual_seed(3))
+        return right(z_train, y_train[order], z_test, y_test, **more)
+
+    monkeypatch.setattr(probes, "ridge_probe", shuffled)
+    found = again(**FEWER)
+    assert abs(found.arrays["measured"][..., 0].mean() - 0.1) < 0.04
+
+
+def test_another_factor_in_the_linear_head_is_red(record, monkeypatch):
+    right = theory.head_r2
+    monkeypatch.setattr(theory, "head_r2", lambda theta, rho, s: right(theta, 2 * rho, s))
+    assert red(judged(record)) - SHORT == {"linear"}
+
+
+# The larger path, and what is refused
+
+
+def test_resnet_path_pauses_and_goes_on_from_its_checkpoints(again, tmp_path):
+    small = {"encoder": "resnet18", "n_images": 40, "n_test": 30, "width": 8, "dim": 8}
+    small |= {"batch_size": 4, "steps": 2, "n_seeds": 1, "sweeps": "none"}
+    with pytest.raises(Paused):
+        again(**small, minutes=1e-6)
+    kept = list((tmp_path / "checkpoints").iterdir())
+    assert len(kept) == 1
+    done = again(**small, minutes=9.0)
+    assert done.arrays["layers"].tolist()[4] == "trunk"
+    assert done.arrays["measured"].shape == (4, 1, 8, 5)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_images": 1500}, "n_images \\+ n_test"),
+        ({"batch_size": 1300}, "batch_size=1300"),
+        ({"sweeps": "some"}, "sweeps"),
+        ({"rotation": 200.0}, "rotation"),
+    ],
+)
+def test_refusals(wrong, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_cells(CHAPTER, tmp_path, **wrong)
+
+
+def test_no_loss_is_not_decided_where_the_interval_holds_the_bound_and_fails_beyond_it(record):
+    measured = record.arrays["measured"].astype(float)
+    cut = record.arrays["layers"].tolist().index("trunk")
+    lost = np.array([-0.02, 0.04]) if measured.shape[1] == 2 else np.array([-0.02, 0.04, 0.04])
+    for gap, verdict in ((lost, "outside"), (0 * lost + 0.04, "fails"), (0 * lost, "holds")):
+        measured[2, :, -1, 0] = measured[2, :, cut, 0] - gap
+        trained = record.parameters.model_copy(update={"steps": 600})
+        arrays = record.arrays | {"measured": measured}
+        assert verdicts(claims.evaluate(CHAPTER.id, arrays, trained))["labels-lost"] == verdict
