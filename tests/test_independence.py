@@ -8,10 +8,11 @@ import torch
 from scipy import stats
 from sklearn.decomposition import FastICA
 
-from ssltheory.errors import InputError
+from ssltheory.errors import InputError, RunError
 from ssltheory.theory import independence
 from ssltheory.theory.independence import (
     amari_distance,
+    benchmark_sources,
     covariance_ica,
     covariance_penalty,
     dhsic,
@@ -20,8 +21,12 @@ from ssltheory.theory.independence import (
     hsic,
     hsic_permutation_test,
     mean_correlation,
+    mean_dependence,
+    off_diagonal_penalty,
     pairwise_hsic,
+    rotation,
     whiten,
+    xor_triple,
 )
 
 torch.set_num_threads(2)
@@ -119,8 +124,7 @@ def test_dhsic_of_two_is_hsic():
 
 def test_dhsic_sees_what_pairs_do_not():
     """Of x, y and the sign of xy each pair is independent, the three are not."""
-    x, y = normal(500), normal(500, seed=1)
-    z = (x * y).sign() * normal(500, seed=2).abs()
+    x, y, z = xor_triple(500)
     pairs = [hsic(a, b, 1.0).item() for a, b in ((x, y), (x, z), (y, z))]
     assert max(pairs) < 0.003
     assert dhsic([x, y, z], 1.0) > 10 * max(pairs)
@@ -176,25 +180,8 @@ def test_fourier_features_tend_to_the_gaussian_kernel():
     assert covariance_penalty(*psi).item() == pytest.approx(hsic(x, y, 0.8).item(), rel=0.1)
 
 
-def sources(n=4000, seed=0):
-    """Six signals as in the benchmark that arXiv 1710.05050 uses, of unit variance."""
-    t = torch.linspace(0, 0.4, n, dtype=torch.float64)
-    generator = np.random.default_rng(seed)
-    pi = 2 * math.pi
-    columns = [
-        (pi * 155 * t).cos().sign(),
-        (pi * 800 * t).sin(),
-        (pi * 300 * t + 6 * (pi * 60 * t).cos()).sin(),
-        (pi * 90 * t).sin(),
-        torch.from_numpy(generator.uniform(-1, 1, n)),
-        torch.from_numpy(generator.laplace(size=n)),
-    ]
-    s = torch.stack(columns, 1)
-    return (s - s.mean(0)) / s.std(0), torch.from_numpy(generator.uniform(-0.5, 0.5, (6, 6)))
-
-
 def test_ica_recovers_the_sources_as_fast_ica_does():
-    s, mixing = sources(2000)
+    s, mixing = benchmark_sources(2000)
     x = s @ mixing.mT
     w = covariance_ica(x, sweeps=3)
     y = (x - x.mean(0)) @ w.mT
@@ -206,21 +193,42 @@ def test_ica_recovers_the_sources_as_fast_ica_does():
     torch.testing.assert_close(torch.cov(y.mT), torch.eye(6).double(), rtol=0, atol=1e-8)
 
 
-def test_a_linear_projector_carries_no_signal_for_ica(monkeypatch):
+def test_a_linear_projector_carries_no_signal_for_ica():
     """ψ(t) = t sees covariances only: after whitening there is nothing left to find."""
-    monkeypatch.setattr(independence, "fourier_features", lambda x, *_: x[..., None])
-    s, mixing = sources(1000)
-    w = covariance_ica(s @ mixing.mT, sweeps=1)
+    s, mixing = benchmark_sources(1000)
+    w = covariance_ica(s @ mixing.mT, sweeps=1, psi=lambda x: x[..., None])
     assert mean_correlation(s @ mixing.mT @ w.mT, s) <= 0.8
 
 
+def test_mean_dependence_is_that_of_pairs_and_triples():
+    z = normal(60, 3)
+    z[:, 2] = z[:, 0] ** 2
+    pairs, triples = mean_dependence(z)
+    assert pairs == pytest.approx(pairwise_hsic(z, normalized=True)[np.triu_indices(3, 1)].mean())
+    assert triples == pytest.approx(dhsic(list(z.mT)).item())
+    silent = torch.cat([z, torch.zeros(60, 2), (normal(60, 1) > 1).double()], 1)
+    assert mean_dependence(silent) == pytest.approx((pairs, triples))
+    wide = normal(60, 40)
+    assert mean_dependence(wide, 5) == mean_dependence(wide, 5) != mean_dependence(wide, 5, 1)
+
+
 def test_scores_of_a_perfect_and_of_a_random_answer():
-    s, mixing = sources(500)
+    s, mixing = benchmark_sources(500)
     order = torch.eye(6).double()[[3, 1, 5, 0, 2, 4]] * torch.tensor([1.0, -2, 3, 1, -1, 5])
     assert amari_distance(order @ torch.linalg.inv(mixing), mixing) == pytest.approx(0, abs=1e-12)
     assert mean_correlation(s @ order.mT, s) == pytest.approx(1)
     assert amari_distance(normal(6, 6), mixing) > 0.2
     assert amari_distance(torch.ones(6, 6), torch.eye(6)) == pytest.approx(1)
+
+
+def test_off_diagonal_penalty_is_that_of_the_covariance_and_blind_to_rotations_of_white_inputs():
+    h = normal(40, 7)
+    c = torch.cov(h.mT)
+    expected = (c - c.diagonal().diag()).square().sum()
+    torch.testing.assert_close(off_diagonal_penalty(h), expected)
+    y, w = whiten(normal(50, 2))[0], normal(2, 9, seed=1)
+    turned = y @ rotation(torch.tensor(0.7).double()).mT
+    torch.testing.assert_close(off_diagonal_penalty(turned @ w), off_diagonal_penalty(y @ w))
 
 
 def test_whitening():
@@ -245,3 +253,8 @@ def test_whitening():
 def test_bad_input(call, named):
     with pytest.raises(InputError, match=named):
         call()
+
+
+def test_a_collapsed_representation_has_no_dependence_to_measure():
+    with pytest.raises(RunError, match="collapsed"):
+        mean_dependence(torch.ones(9, 5))

@@ -106,6 +106,7 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.kernel_regime import CHAPTER as kernel_regime
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
     from ssltheory.chapters.no_collapse import CHAPTER as no_collapse
+    from ssltheory.chapters.pairwise_independence import CHAPTER as pairwise_independence
     from ssltheory.chapters.spectral_embeddings import CHAPTER as spectral_embeddings
 
     return [
@@ -119,6 +120,7 @@ def all_chapters() -> list[Chapter]:
         faster_ssl,
         kernel_regime,
         spectral_embeddings,
+        pairwise_independence,
         guillotine,
         class_dependent,
     ]

@@ -8,13 +8,15 @@ A variable is ``(n,)`` or ``(n, p)``, row i of each from the same draw. Everythi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ssltheory.errors import InputError
+from ssltheory.errors import InputError, RunError
 
 BLOCK = 2**24  # entries of Gram matrices held at a time by ``pairwise_hsic``
 
@@ -119,10 +121,13 @@ def pairwise_hsic(
     scaled = (x / x.new_tensor(widths)).mT  # (d, n)
 
     def rows(start: int, stop: int) -> Tensor:
-        return (-(scaled[:, start:stop, None] - scaled[:, None]).square() / 2).exp()
+        distances = scaled[:, start:stop, None] - scaled[:, None]
+        return distances.square_().div_(-2).exp_()
 
     size = max(1, BLOCK // (n * d))
     blocks = [(start, min(start + size, n)) for start in range(0, n, size)]
+    if len(blocks) == 1:
+        rows = cache(rows)
     means = torch.cat([rows(*block).mean(2) for block in blocks], 1)
     total = x.new_zeros(d, d)
     for start, stop in blocks:
@@ -134,6 +139,35 @@ def pairwise_hsic(
     return total / (n - 1) ** 2
 
 
+def mean_dependence(z: Tensor, n_coordinates: int = 64, seed: int = 0) -> tuple[float, float]:
+    """How dependent the coordinates of a representation are: pairs and triples of them.
+
+    Args:
+        z: ``(n, d)``.
+        n_coordinates: measured on so many coordinates, drawn once if there are more (ours).
+        seed: of the draw, and of the triples.
+
+    Returns:
+        Mean normalised HSIC over the pairs, and mean ``dhsic`` over 20 triples. Coordinates with one value in
+        half of the rows or more, which have no median distance, are left out.
+
+    Raises:
+        RunError: if fewer than three coordinates vary.
+    """
+    z = _rows(z)
+    z = z[:, (z != z.median(0).values).double().mean(0) > 0.5]
+    if z.shape[1] < 3:
+        raise RunError(
+            "fewer than three coordinates of the representation vary: training has collapsed; lower the learning rate"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    z = z[:, torch.randperm(z.shape[1], generator=generator)[:n_coordinates]]
+    d = z.shape[1]
+    pairs = pairwise_hsic(z, normalized=True)[_above(d)].mean().item()
+    triples = [torch.randperm(d, generator=generator)[:3] for _ in range(20)]
+    return pairs, sum(dhsic(list(z[:, t].mT)).item() for t in triples) / len(triples)
+
+
 def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
     """ψ(x) = √(2 / p) cos(ω x + b) of every entry, ``(..., n) -> (..., n, p)``.
 
@@ -141,6 +175,16 @@ def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
     """
     wave = x[..., None] * frequencies + phases
     return (2 / len(frequencies)) ** 0.5 * wave.cos()
+
+
+def random_projector(
+    n_features: int, bandwidth: float = 1.0, seed: int = 0
+) -> Callable[[Tensor], Tensor]:
+    """An elementwise projector that is drawn once and not trained: ``fourier_features``, p = ``n_features``."""
+    generator = torch.Generator().manual_seed(seed)
+    frequencies = torch.randn(n_features, generator=generator, dtype=torch.float64) / bandwidth
+    phases = 2 * math.pi * torch.rand(n_features, generator=generator, dtype=torch.float64)
+    return partial(fourier_features, frequencies=frequencies, phases=phases)
 
 
 def covariance_penalty(psi_x: Tensor, psi_y: Tensor) -> Tensor:
@@ -151,6 +195,20 @@ def covariance_penalty(psi_x: Tensor, psi_y: Tensor) -> Tensor:
     """
     centred = psi_x - psi_x.mean(-2, keepdim=True)
     return (centred.mT @ psi_y / (psi_x.shape[-2] - 1)).square().sum((-2, -1))
+
+
+def off_diagonal_penalty(h: Tensor) -> Tensor:
+    """Σ_{i≠j} Cov(h)²_ij with 1 / (n − 1), VICReg's covariance term without its 1 / w: ``(n, w) -> ()``."""
+    h = h - h.mean(0)
+    squares, variances = (h @ h.mT).square().sum(), h.square().sum(0)
+    return (squares - variances.square().sum()) / (len(h) - 1) ** 2
+
+
+def xor_triple(n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Three variables, ``(n,)`` each, independent in pairs: x, y ~ N(0, 1), and one with the sign of xy."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y, z = torch.randn(3, n, generator=generator, dtype=torch.float64)
+    return x, y, (x * y).sign() * z.abs()
 
 
 def whiten(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,8 +228,35 @@ def whiten(x: Tensor) -> tuple[Tensor, Tensor]:
     return x @ w.mT, w
 
 
+def benchmark_sources(n: int = 4000, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Six independent sources of unit variance, ``(n, 6)``, and a matrix to mix them by, ``(6, 6)``.
+
+    Four periodic signals on [0, 0.4], uniform and Laplace noise, and a mixing matrix U(−½, ½), as in the authors'
+    code of Brakel & Bengio 2017 (arXiv 1710.05050), there with n = 4000.
+    """
+    t = torch.linspace(0, 0.4, n, dtype=torch.float64)
+    generator = np.random.default_rng(seed)
+    turn = 2 * math.pi * t
+    columns = [
+        (155 * turn).cos().sign(),
+        (800 * turn).sin(),
+        (300 * turn + 6 * (60 * turn).cos()).sin(),
+        (90 * turn).sin(),
+        torch.from_numpy(generator.uniform(-1, 1, n)),
+        torch.from_numpy(generator.laplace(size=n)),
+    ]
+    s = torch.stack(columns, 1)
+    mixing = torch.from_numpy(generator.uniform(-0.5, 0.5, (6, 6)))
+    return (s - s.mean(0)) / s.std(0), mixing
+
+
 def covariance_ica(
-    x: Tensor, n_features: int = 32, bandwidth: float = 1 / 1.5, sweeps: int = 4, seed: int = 0
+    x: Tensor,
+    n_features: int = 32,
+    bandwidth: float = 1 / 1.5,
+    sweeps: int = 4,
+    seed: int = 0,
+    psi: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Linear ICA by the covariance penalty behind a random elementwise projector: W, ``(d, d)``.
 
@@ -185,18 +270,16 @@ def covariance_ica(
         bandwidth: of their kernel, in standard deviations of a whitened coordinate.
         sweeps: over all pairs.
         seed: of the draw.
+        psi: another elementwise projector in the place of the drawn one, ``(..., n) -> (..., n, p)``.
 
     Raises:
         InputError: if the covariance of x is singular.
     """
     y, w = whiten(x)
-    generator = torch.Generator().manual_seed(seed)
-    frequencies = torch.randn(n_features, generator=generator, dtype=y.dtype) / bandwidth
-    phases = 2 * math.pi * torch.rand(n_features, generator=generator, dtype=y.dtype)
+    psi = psi or random_projector(n_features, bandwidth, seed)
 
-    def penalty(pair: Tensor, angles: Tensor) -> Tensor:
-        turned = pair @ _rotation(angles).mT
-        return covariance_penalty(*fourier_features(turned, frequencies, phases).unbind(-2))
+    def penalty(pair: Tensor, angle: Tensor) -> Tensor:
+        return covariance_penalty(*psi((pair @ rotation(angle).mT).mT))
 
     grid = (torch.arange(16, dtype=y.dtype) / 16 - 0.5) * (math.pi / 2)
     step = math.pi / 32
@@ -204,10 +287,16 @@ def covariance_ica(
         for pair in combinations(range(y.shape[1]), 2):
             two = y[:, pair]
             best = grid[torch.stack([penalty(two, angle) for angle in grid]).argmin()]
-            turn = _rotation(_golden(lambda a, two=two: penalty(two, a), best - step, best + step))
+            turn = rotation(_golden(lambda a, two=two: penalty(two, a), best - step, best + step))
             y[:, pair] = two @ turn.mT
             w[list(pair)] = turn @ w[list(pair)]
     return w
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """Of the plane, by a scalar angle in radians: ``(2, 2)``, y = x Rᵀ for rows x."""
+    c, s = angle.cos(), angle.sin()
+    return torch.stack([c, -s, s, c]).reshape(2, 2)
 
 
 def amari_distance(w: Tensor, mixing: Tensor) -> float:
@@ -243,11 +332,6 @@ def _hsic(k_x: Tensor, k_y: Tensor, unbiased: bool) -> Tensor:
 
 def _centred(k: Tensor) -> Tensor:
     return k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
-
-
-def _rotation(angle: Tensor) -> Tensor:
-    c, s = angle.cos(), angle.sin()
-    return torch.stack([c, -s, s, c]).reshape(2, 2)
 
 
 def _golden(f, low: Tensor, high: Tensor, rounds: int = 30) -> Tensor:

@@ -1,0 +1,162 @@
+"""Chapter 11: its claims hold as its own cells measure them, planted faults are red, every variant runs."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from notebook_cells import record_of, red, verdicts
+
+from ssltheory import chapters, claims, data, encoders, losses
+from ssltheory.errors import InputError, Paused
+from ssltheory.theory import independence
+
+CHAPTER = chapters.find("11-pairwise-independence")
+SMALL = {"n_probe": 150, "steps": 200, "n_labels": 300, "batch_size": 32}
+SMALL |= {"hidden": 64, "dim": 32, "narrow": 32, "wide": 512}
+TINY = chapters.preset(CHAPTER, "tiny") | {"steps": 2, "n_probe": 40, "n_samples": 200}
+run = partial(record_of, CHAPTER, **SMALL)
+tiny = partial(record_of, CHAPTER, **TINY)
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return run(folder)
+
+
+def rejudged(record, **changed):
+    return red(claims.evaluate(CHAPTER.id, record.arrays | changed, record.parameters))
+
+
+def test_every_claim_holds(record):
+    found = verdicts(record.claims)
+    assert found.pop("fall") == "outside", "not claimed of digits"
+    assert set(found.values()) == {"holds"}, record.claims
+    assert len(found) == 16
+
+
+def test_figures_and_table(record):
+    from ssltheory import figures
+    from ssltheory.figures import pairwise_independence as plots
+
+    assert len(figures.draw(CHAPTER, record.arrays).axes) == 2
+    assert len(plots.second_figure(record.arrays).axes) == 3
+    table = plots.table(record.arrays)._repr_markdown_()
+    assert len(table.splitlines()) == 2 + 11
+
+
+def test_trained_networks_are_judged_with_their_interval(record):
+    """Ratios 0.5 to 0.9 of five repetitions: mean 0.7, half-width t(0.975, 4) × 0.158 / √5 = 0.196."""
+    names = record.arrays["names"].tolist()
+    five = np.repeat(record.arrays["dependence"], 5, axis=1)
+    five[names.index("random_narrow"), :, -1, 0] = 1.0
+    five[names.index("random_wide"), :, -1, 0] = [0.5, 0.6, 0.7, 0.8, 0.9]
+    arrays = record.arrays | {"dependence": five}
+    found = {c.id: c for c in claims.evaluate(CHAPTER.id, arrays, record.parameters)}
+    assert found["width"].measured == pytest.approx(0.7 + 0.1963, abs=1e-3)
+    assert found["width"].verdict == "fails"
+
+
+# Planted faults
+
+
+def test_a_dropped_covariance_term_is_red(tmp_path, monkeypatch):
+    right = losses.vicreg
+    monkeypatch.setattr(
+        losses, "vicreg", lambda a, b, covariance: right(a, b, covariance=0.0 * covariance)
+    )
+    found = red(tiny(tmp_path, steps=100, n_probe=60).claims)
+    assert {"covariance"} <= found
+    assert {"width", "weight"} & found
+
+
+def test_the_projectors_output_in_the_place_of_the_representation_is_red(tmp_path):
+    def planted(source, names):
+        return source.replace("embed(model[0], probe", "embed(model, probe")
+
+    assert "layer" in red(tiny(tmp_path, before=planted).claims)
+
+
+def test_shuffled_rows_are_red(tmp_path, monkeypatch):
+    right = independence.mean_dependence
+
+    def shuffled(z, *a):
+        rng = np.random.default_rng(0)
+        return right(encoders.torch.stack([c[rng.permutation(len(c))] for c in z.mT], 1), *a)
+
+    monkeypatch.setattr(independence, "mean_dependence", shuffled)
+    assert {"width", "covariance", "rise"} <= red(tiny(tmp_path, steps=100, n_probe=60).claims)
+
+
+def test_a_linear_projector_in_the_separation_is_red(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        independence, "random_projector", lambda *a, **k: lambda x: x.double()[..., None]
+    )
+    found = red(tiny(tmp_path, n_samples=1000).claims)
+    assert {"contrast", "ica-correlation", "ica-amari", "fourier"} <= found
+
+
+def test_a_penalty_that_is_not_hsic_is_red(tmp_path, monkeypatch):
+    right = independence.covariance_penalty
+    monkeypatch.setattr(independence, "covariance_penalty", lambda *z: 1.01 * right(*z))
+    assert "lemma-1" in red(tiny(tmp_path).claims)
+
+
+# All variants, the paper's path, checkpoints
+
+
+def test_every_variant_is_its_own_and_stacked_seeds_are_what_they_are_alone(tmp_path):
+    record = tiny(tmp_path / "all", variants="all", n_seeds=2)
+    found = record.arrays["dependence"][..., -1, 0]
+    assert found.shape == (13, 2)
+    assert len(np.unique(found)) == 26
+    assert (record.arrays["seconds"] > 0).all()
+    assert np.ptp(record.arrays["dependence"][:, :, 0, 0], axis=0).max() < 1e-6, "one start"
+
+
+@pytest.fixture
+def colour(tmp_path):
+    """The paper's path on 60 small colour images."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", x=x, y=np.arange(60) % 10)
+    small = {"narrow": 4, "wide": 32, "batch_size": 4, "n_labels": 20, "n_samples": 100}
+    settings = {"encoder": "resnet18", "augment": "cifar10", "steps": 1, "n_probe": 20}
+    return settings | small | {"dataset": str(tmp_path / "colour.npz")}
+
+
+def test_resnet_path_runs(tmp_path, colour):
+    record = tiny(tmp_path / "run", **colour)
+    assert record.arrays["dependence"].shape[:2] == (11, 1)
+    assert record.arrays["dim"] == 512
+
+
+def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
+    net = lambda depth, stem, channels: encoders.small_conv(channels, (8, 512))  # noqa: E731
+    monkeypatch.setattr(encoders, "resnet", net)
+    whole = tiny(tmp_path / "whole", **colour)
+    pauses = 0
+    while True:
+        try:
+            record = tiny(tmp_path / "parts", **colour, minutes=1e-9)
+            break
+        except Paused:
+            pauses += 1
+            assert (tmp_path / "parts" / "checkpoints").exists()
+            assert pauses < 20
+    assert pauses
+    assert not (tmp_path / "parts" / "checkpoints").exists()
+    np.testing.assert_array_equal(record.arrays["dependence"], whole.arrays["dependence"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_labels": 5000}, "n_labels=5000: digits has 1438 labelled"),
+        ({"batch_size": 5000}, "batch_size=5000"),
+        ({"wide": 100}, "wide=100: a trend needs"),
+        ({"variants": "some"}, "variants=some"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
+    with pytest.raises(InputError, match=message):
+        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
