@@ -80,3 +80,10 @@ def single() -> Axes:
     """The Axes of a new figure with one panel."""
     style()
     return plt.subplots()[1]
+
+
+class Markdown(str):
+    """Text that a notebook shows as Markdown, a table mostly."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)

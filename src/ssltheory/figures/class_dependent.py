@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.class_dependent import best, changed, paired, toy
-from ssltheory.figures import THEORY, style
+from ssltheory.figures import THEORY, Markdown, style
 
 MEAN = "#1a1a1a"
 #: Classes by what the strongest setting does to them: pays, cannot be told, gains.
@@ -176,14 +176,7 @@ def average_and_worst(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-class Table(str):
-    """Markdown that a notebook shows as a table."""
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
-
-
-def table(arrays: dict[str, np.ndarray]) -> Table:
+def table(arrays: dict[str, np.ndarray]) -> Markdown:
     """Every setting: average, best and worst class, and the seconds that its repetitions took."""
     rows = [
         "| smallest crop | jitter | weight decay | mean ± 95 % | worst class | seconds |",
@@ -199,4 +192,4 @@ def table(arrays: dict[str, np.ndarray]) -> Table:
         )
     splits = arrays["ridge_accuracy"].shape[1]
     rows.append(f"| ridge regression, {splits} splits | | | | | {arrays['ridge_seconds']:.1f} |")
-    return Table("\n".join(rows))
+    return Markdown("\n".join(rows))

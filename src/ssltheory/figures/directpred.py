@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.directpred import gain, linear_ends, of_method
-from ssltheory.figures import COLORS, THEORY
+from ssltheory.figures import COLORS, THEORY, Markdown
 
 NAMES = {
     "directpred": "DirectPred",
@@ -132,14 +132,7 @@ def linear_window(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-class Table(str):
-    """Markdown that a notebook shows as a table."""
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
-
-
-def table(arrays: dict[str, np.ndarray], dataset: str) -> Table:
+def table(arrays: dict[str, np.ndarray], dataset: str) -> Markdown:
     """Ours beside the published numbers.
 
     Args:
@@ -157,4 +150,4 @@ def table(arrays: dict[str, np.ndarray], dataset: str) -> Table:
         theirs = (TABLE_8 | TABLE_3).get(method, ("", ""))
         cells = NAMES[method], f"{q.mean():.2f}", f"{found.mean():.1f}{std}", *theirs
         rows.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
-    return Table("\n".join(rows))
+    return Markdown("\n".join(rows))

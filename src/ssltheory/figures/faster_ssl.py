@@ -24,7 +24,7 @@ from ssltheory.claims.faster_ssl import (
     steps_to_accuracy,
     steps_to_rank,
 )
-from ssltheory.figures import COLORS, THEORY
+from ssltheory.figures import COLORS, THEORY, Markdown
 
 STARTS = ("small start", "standard start")
 PRECONDITIONED = "_preconditioned"
@@ -157,13 +157,6 @@ def _curves(axes: Axes, arrays: dict[str, np.ndarray], values: np.ndarray) -> No
         )
     axes.set_xscale("symlog", linthresh=10)
     axes.set(xlim=(0, arrays["steps"][-1]), xlabel="step")
-
-
-class Markdown(str):
-    """Text that a notebook shows as Markdown."""
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
 
 
 def table(arrays: dict[str, np.ndarray]) -> Markdown:

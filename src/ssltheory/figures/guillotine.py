@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.guillotine import METHODS, NAMES, at_cuts, backbone, sweep, theory_r2
-from ssltheory.figures import COLORS, THEORY, style
-from ssltheory.figures.faster_ssl import Markdown
+from ssltheory.figures import COLORS, THEORY, Markdown, style
 
 COLOR = {
     "simclr": COLORS["simclr"],

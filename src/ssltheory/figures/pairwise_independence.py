@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.pairwise_independence import end, start
-from ssltheory.figures import COLORS, THEORY, style
-from ssltheory.figures.directpred import Table
+from ssltheory.figures import COLORS, THEORY, Markdown, style
 
 NONE, RANDOM, LEARNT = "#7f7f7f", "#0072B2", "#E69F00"
 #: Name in words, colour and line of each variant.
@@ -169,7 +168,7 @@ def triples(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-def table(arrays: dict[str, np.ndarray]) -> Table:
+def table(arrays: dict[str, np.ndarray]) -> Markdown:
     """Dependence and accuracy at the end, and how long a network took."""
     rows = [
         "| projector | dependence of pairs | of triples | probe, % | seconds a network |",
@@ -183,4 +182,4 @@ def table(arrays: dict[str, np.ndarray]) -> Table:
         rows.append(
             f"| {LOOKS[name][0]} | {pairs:.3f} | {three:.4f} | {100 * accuracy.mean():.1f} | {seconds.mean():.1f} |"
         )
-    return Table("\n".join(rows))
+    return Markdown("\n".join(rows))
