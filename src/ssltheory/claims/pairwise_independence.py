@@ -5,8 +5,9 @@ trained networks are ours, set on seeds 10 to 14 before seeds 0 to 4 were run in
 to 300 steps) and on CIFAR-10 (400): width 0.46 to 0.55 and 0.22 to 0.32; covariance 0.30 to 0.37 and 0.22 to 0.29;
 weight 0.87 to 1.0 and 0.74 to 0.87; light 1.0 to 1.2 and 0.66 to 0.90; rise 2.2 to 2.5 and 1.3 to 1.8; fall 1.0 and
 0.55 to 0.74. Changed after that look: ``LIGHT``, from 0.9 to the bound of ``WIDTH``, as three repetitions of digits had
-an interval down to 0.88; the dense layer of the scan, from 2,048 to 16,384 units and, after seeds 0 to 4 in full,
-to 65,536, as one draw of five varied by 1.2 and then 1.1 % over the angles (it falls with the root of their number); and ``layer`` was added when a measurement at the projector's output went unseen. That light and
+an interval down to 0.88; the dense layer of the scan, from 2,048 to 16,384 units, as one draw of five varied by 1.2 %
+over the angles, and after seeds 0 to 4 in full, where one varied by 1.1 %, to 65,536: the draw's part falls with the
+root of their number; and ``layer`` was added when a measurement at the projector's output went unseen. That light and
 rise need views that differ was added after a run with equal views. Of one repetition a claim is about that one.
 """
 
