@@ -82,5 +82,5 @@ CHAPTER = Chapter(
         "a learnt one and is the better for it; with no predictor or no stop-gradient everything collapses."
     ),
     parameters=DirectPred,
-    seconds={"tiny": 12, "quick": 50, "full": 800, "paper": 480},
+    seconds={"tiny": 12, "quick": 40, "full": 800, "paper": 480},
 )

@@ -55,5 +55,5 @@ CHAPTER = Chapter(
         "embedding's second moment, mode by mode, and the predictor becomes symmetric by itself."
     ),
     parameters=EigenspaceAlignment,
-    seconds={"tiny": 10, "quick": 35, "full": 780, "paper": 480},
+    seconds={"tiny": 10, "quick": 30, "full": 780, "paper": 480},
 )

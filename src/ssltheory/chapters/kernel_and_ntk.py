@@ -65,5 +65,5 @@ CHAPTER = Chapter(
         "embeds its images as a kernel machine with the network's own final tangent kernel would."
     ),
     parameters=KernelAndNtk,
-    seconds={"tiny": 6, "quick": 40, "full": 300, "paper": 600},
+    seconds={"tiny": 6, "quick": 22, "full": 300, "paper": 600},
 )

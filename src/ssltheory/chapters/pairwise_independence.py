@@ -70,5 +70,5 @@ CHAPTER = Chapter(
         "and a random one will do; the same penalty separates mixed signals."
     ),
     parameters=PairwiseIndependence,
-    seconds={"tiny": 15, "quick": 40, "full": 330, "paper": 480},
+    seconds={"tiny": 15, "quick": 25, "full": 300, "paper": 480},
 )

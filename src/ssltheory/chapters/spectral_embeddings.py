@@ -53,5 +53,5 @@ CHAPTER = Chapter(
         "pairs fit the task decides which of them is the better choice."
     ),
     parameters=SpectralEmbeddings,
-    seconds={"tiny": 5, "quick": 30, "full": 300, "paper": 300},
+    seconds={"tiny": 5, "quick": 20, "full": 300, "paper": 300},
 )
