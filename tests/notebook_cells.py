@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from ssltheory.chapters import Chapter
 from ssltheory.claims import Claim
+from ssltheory.errors import Paused
 from ssltheory.records import Record
 
 
@@ -56,6 +57,22 @@ def run_cells(
 def record_of(*arguments, **choices) -> Record:
     """The record of ``run_cells``, which takes the arguments."""
     return run_cells(*arguments, **choices)["record"]
+
+
+def in_parts(run: Callable[..., Record], out: Path, **parameters) -> Record:
+    """The record of a run that pauses whenever it may, called anew until it is done; then no checkpoint is left."""
+    pauses = 0
+    while True:
+        try:
+            record = run(out, **parameters, minutes=1e-9)
+            break
+        except Paused:
+            pauses += 1
+            assert (out / "checkpoints").exists()
+            assert pauses < 20
+    assert pauses
+    assert not (out / "checkpoints").exists()
+    return record
 
 
 def verdicts(claims: list[Claim]) -> dict[str, str]:

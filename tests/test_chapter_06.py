@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from notebook_cells import record_of, red
+from notebook_cells import in_parts, record_of, red
 
 from ssltheory import chapters, claims, data, losses
 from ssltheory.chapters import directpred as settings
 from ssltheory.claims import directpred as judged
-from ssltheory.errors import InputError, Paused
+from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
 CHAPTER = chapters.find("06-directpred")
@@ -123,17 +123,7 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "THREE", ("directpred", "byol_linear"))
     parameters = SHORT | {"steps": 2}
     whole = run(tmp_path / "whole", **parameters)
-    pauses = 0
-    while True:
-        try:
-            record = run(tmp_path / "parts", **parameters, minutes=1e-9)
-            break
-        except Paused:
-            pauses += 1
-            assert (tmp_path / "parts" / "checkpoints").exists()
-            assert pauses < 10
-    assert pauses
-    assert not (tmp_path / "parts" / "checkpoints").exists()
+    record = in_parts(run, tmp_path / "parts", **parameters)
     np.testing.assert_array_equal(record.arrays["spread"], whole.arrays["spread"])
 
 
