@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
-from ssltheory.claims.guillotine import METHODS, NAMES, at_cuts, backbone, sweep, theory_r2
+from ssltheory.claims.guillotine import (
+    METHODS,
+    NAMES,
+    at_cuts,
+    backbone,
+    points_lost,
+    sweep,
+    theory_r2,
+)
 from ssltheory.figures import COLORS, THEORY, Markdown, style
 
 COLOR = {
@@ -111,10 +119,8 @@ def swept(axes: Axes, arrays: dict[str, np.ndarray], name: str, label: str, titl
 def lost(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Points lost by probing the output instead of the backbone, a method a row, a dot a seed."""
     chosen = [m for m in METHODS if m in arrays["methods"].tolist()]
-    at = backbone(arrays)
     for row, method in enumerate(chosen):
-        accuracy, _ = at_cuts(arrays, method)
-        values = 100 * (accuracy[:, at] - accuracy[:, -1])
+        values = 100 * points_lost(arrays, method)
         mean, half = interval(values)
         axes.plot(values, np.full(len(values), row), ".", color=COLOR[method], alpha=0.5)
         axes.errorbar(
