@@ -97,6 +97,7 @@ def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
     from ssltheory.chapters.class_dependent import CHAPTER as class_dependent
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
+    from ssltheory.chapters.deep_tensor import CHAPTER as deep_tensor
     from ssltheory.chapters.directpred import CHAPTER as directpred
     from ssltheory.chapters.eigenspace_alignment import CHAPTER as eigenspace_alignment
     from ssltheory.chapters.embedding_dimensions import CHAPTER as embedding_dimensions
@@ -107,6 +108,7 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
     from ssltheory.chapters.no_collapse import CHAPTER as no_collapse
     from ssltheory.chapters.pairwise_independence import CHAPTER as pairwise_independence
+    from ssltheory.chapters.singular_values import CHAPTER as singular_values
     from ssltheory.chapters.spectral_embeddings import CHAPTER as spectral_embeddings
 
     return [
@@ -123,6 +125,8 @@ def all_chapters() -> list[Chapter]:
         pairwise_independence,
         guillotine,
         class_dependent,
+        singular_values,
+        deep_tensor,
     ]
 
 
