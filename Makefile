@@ -44,7 +44,7 @@ format: setup ## mend what lint can mend
 
 bench: setup ## time ours against its peers, which are added to .venv; ratios go to runs/benchmarks
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.txt --editable '.[bench]'
-	for what in losses augmentations training directpred ntk deep_tensor; do $(BIN)/python -m benchmarks.$$what || exit; done
+	for what in losses augmentations training directpred ntk deep_tensor unitary; do $(BIN)/python -m benchmarks.$$what || exit; done
 
 lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

@@ -108,6 +108,7 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.linear_staircase import CHAPTER as linear_staircase
     from ssltheory.chapters.no_collapse import CHAPTER as no_collapse
     from ssltheory.chapters.pairwise_independence import CHAPTER as pairwise_independence
+    from ssltheory.chapters.projunn import CHAPTER as projunn
     from ssltheory.chapters.singular_values import CHAPTER as singular_values
     from ssltheory.chapters.spectral_embeddings import CHAPTER as spectral_embeddings
 
@@ -126,6 +127,7 @@ def all_chapters() -> list[Chapter]:
         guillotine,
         class_dependent,
         singular_values,
+        projunn,
         deep_tensor,
     ]
 
