@@ -4,11 +4,14 @@ import math
 
 import pytest
 import torch
+from scipy.stats import normaltest
 from torch.func import jacrev, vmap
 
 from ssltheory.encoders import initialise_, mlp
 from ssltheory.errors import InputError
 from ssltheory.theory.information import (
+    component_entropy,
+    decoder_terms,
     entropy_split,
     gaussian_entropy,
     linearised_covariance,
@@ -64,10 +67,29 @@ def test_bounds_are_the_double_sums():
         )
 
 
-def test_monte_carlo_of_one_gaussian():
+def test_monte_carlo_of_one_gaussian_is_exact():
     value, error = mixture_entropy(torch.zeros(1, 4), 2.0, 20_000)
-    assert abs(value - gaussian_entropy(4 * torch.eye(4))) < 4 * error
-    assert error < 0.02
+    assert value.item() == pytest.approx(gaussian_entropy(4 * torch.eye(4).double()).item())
+    assert value.item() == pytest.approx(component_entropy(4, 2.0))
+    assert error < 1e-9
+
+
+def test_monte_carlo_is_the_mean_of_the_surprise():
+    means, s = normal(50, 3), 0.5
+    value, error = mixture_entropy(means, s, 50_000)
+    generator = torch.Generator().manual_seed(9)
+    which = torch.randint(50, (50_000,), generator=generator)
+    z = means[which] + s * torch.randn(50_000, 3, generator=generator, dtype=torch.float64)
+    squares = torch.cdist(z, means).square()
+    density = (-squares / (2 * s**2)).exp().mean(1) / (2 * math.pi * s**2) ** 1.5
+    surprise = -density.log()
+    assert abs(surprise.mean() - value) < 4 * surprise.std() / 50_000**0.5 + 4 * error
+
+
+def test_monte_carlo_of_components_far_apart_is_exact():
+    value, error = mixture_entropy(1e4 * torch.eye(5), 0.3, 1000)
+    assert value.item() == pytest.approx(component_entropy(5, 0.3) + math.log(5), abs=1e-9)
+    assert error < 1e-9
 
 
 @pytest.mark.parametrize(("size", "within"), [(0.02, 0.02), (0.05, 0.05), (0.1, 0.05)])
@@ -95,6 +117,34 @@ def test_linearised_covariance_is_exact_inside_a_region():
     assert (found - expected).norm() / expected.norm() < 0.06
     many = vmap(jacrev(lambda v: net(v[None])[0]))(normal(3, 8))
     assert linearised_covariance(many, 0.1).shape == (3, 4, 4)
+
+
+def test_decoder_terms_are_the_mean_log_density():
+    means_a, means_b = normal(6, 3), normal(6, 3, seed=1)
+    roots_a, roots_b = 0.5 * normal(6, 3, 4, seed=2), 0.5 * normal(6, 3, 4, seed=3)
+    traces = [root.square().sum((1, 2)) for root in (roots_a, roots_b)]
+    parts = decoder_terms(means_a, means_b, *traces)
+    eps_a, eps_b = normal(2, 40_000, 6, 4, seed=4)
+    z_a = means_a + torch.einsum("idk,nik->nid", roots_a, eps_a)
+    z_b = means_b + torch.einsum("idk,nik->nid", roots_b, eps_b)
+    log_q = -(z_a - z_b).square().sum(-1) / 2 - 3 / 2 * math.log(2 * math.pi)
+    error = log_q.mean(1).std() / 40_000**0.5
+    assert abs(sum(parts) - log_q.mean()) < 4 * error
+    assert parts[0] == -(means_a - means_b).square().sum() / 12
+
+
+def test_decoder_terms_of_a_stack():
+    means_a, means_b, traces = normal(2, 6, 3), normal(2, 6, 3, seed=1), normal(2, 4).abs()
+    found = decoder_terms(means_a, means_b, traces, traces)
+    alone = decoder_terms(means_a[1], means_b[1], traces[1], traces[1])
+    torch.testing.assert_close([part.expand(2)[1] for part in found], list(alone))
+
+
+@pytest.mark.parametrize("n", [20, 100, 512])
+def test_normality_is_scipys(n):
+    z = torch.cat([normal(n, 20), normal(n, 20, seed=1) ** 3, normal(n, 20, seed=2).exp()], 1)
+    expected = torch.from_numpy(normaltest(z.numpy(), axis=0).pvalue)
+    torch.testing.assert_close(normality(z), expected, rtol=1e-9, atol=0)
 
 
 def test_normality_is_uniform_for_normals_and_not_for_others():

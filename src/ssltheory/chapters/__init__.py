@@ -111,6 +111,7 @@ def all_chapters() -> list[Chapter]:
     from ssltheory.chapters.projunn import CHAPTER as projunn
     from ssltheory.chapters.singular_values import CHAPTER as singular_values
     from ssltheory.chapters.spectral_embeddings import CHAPTER as spectral_embeddings
+    from ssltheory.chapters.what_we_maximise import CHAPTER as what_we_maximise
 
     return [
         linear_staircase,
@@ -124,6 +125,7 @@ def all_chapters() -> list[Chapter]:
         kernel_regime,
         spectral_embeddings,
         pairwise_independence,
+        what_we_maximise,
         guillotine,
         class_dependent,
         singular_values,
