@@ -95,6 +95,7 @@ class Chapter:
 
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
+    from ssltheory.chapters.batch_norm_partitions import CHAPTER as batch_norm_partitions
     from ssltheory.chapters.class_dependent import CHAPTER as class_dependent
     from ssltheory.chapters.deep_staircase import CHAPTER as deep_staircase
     from ssltheory.chapters.deep_tensor import CHAPTER as deep_tensor
@@ -128,6 +129,7 @@ def all_chapters() -> list[Chapter]:
         what_we_maximise,
         guillotine,
         class_dependent,
+        batch_norm_partitions,
         singular_values,
         projunn,
         deep_tensor,
