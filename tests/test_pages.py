@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -198,3 +199,41 @@ def test_the_film_of_the_embeddings_plays_in_its_page(page, site):
     page.wait_for_function("+document.querySelector('#embedding-film input').value > 3")
     film.get_by_role("button", name="Pause").click()
     assert not page.faults, "\n".join(page.faults)
+
+
+def test_the_scoreboard_sorts_and_filters(page, site):
+    page.goto(f"{site}book/scoreboard.html", wait_until="networkidle")
+    form, rows = (
+        page.locator("form.scoreboard-filter"),
+        page.locator("#scoreboard tbody tr:visible"),
+    )
+    every = rows.count()
+    assert form.locator("output").inner_text() == f"{every} of {every} claims"
+    form.get_by_label("chapter").select_option("03")
+    assert 0 < rows.count() < every
+    assert {row.split()[0] for row in rows.all_inner_texts()} == {"03"}
+    form.get_by_label("words").fill("no such words")
+    assert rows.count() == 0
+    form.get_by_label("words").fill("")
+    form.get_by_label("chapter").select_option("")
+    page.locator("#scoreboard th").nth(3).get_by_role("button").press("Enter")
+    assert page.locator("#scoreboard th").nth(3).get_attribute("aria-sort") == "ascending"
+    shown = page.eval_on_selector_all(
+        "#scoreboard tbody tr", "rows => rows.map(r => parseFloat(r.cells[3].textContent))"
+    )
+    assert shown == sorted(shown)
+    assert not page.faults, "\n".join(page.faults)
+
+
+def test_the_data_under_a_figure_can_be_downloaded(page, site):
+    page.goto(f"{site}book/chapters/01-linear-staircase.html", wait_until="networkidle")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="drawn data (CSV)").first.click()
+    head, *rows = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert head == "panel,x_axis,y_axis,kind,series,x,y,value"
+    assert len(rows) > 1000
+    found = json.loads(page.request.get(site + "scoreboard.json").text())
+    assert found["counts"]["fails"] == 0
+    assert {claim["chapter"] for claim in found["claims"]} == {
+        c.id for c in chapters.all_chapters()
+    }

@@ -1,26 +1,13 @@
 """Sphinx extension of the book: no script from elsewhere, and links that lead to the source notebooks.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
-generated copy to the notebook itself. Where the repository lies is asked of the environment
-(``SSLTHEORY_REPOSITORY``, or a workflow's own variables) and of git; without an answer the links are left out.
+generated copy to the notebook itself; where nothing says where the repository lies, the links are left out.
 """
 
 import os
 import re
-import subprocess
 
-
-def repository_url() -> str:
-    """``https://host/owner/name`` of the repository, or an empty string."""
-    url = os.environ.get("SSLTHEORY_REPOSITORY", "")
-    if not url and os.environ.get("GITHUB_REPOSITORY"):
-        url = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
-    if not url:
-        asked = subprocess.run(
-            ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-        )
-        url = re.sub(r"^git@([^:]+):", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
-    return url if url.startswith("https://") else ""
+from ssltheory.pages import repository_url
 
 
 def set_repository(app, config):

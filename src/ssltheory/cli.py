@@ -160,7 +160,7 @@ def keep(
     ] = None,
 ) -> None:
     """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it, and draw its figure beside it."""
-    from ssltheory import figures
+    from ssltheory import figures, scoreboard
 
     record = records.load(run_folder)
     base = _root()
@@ -188,6 +188,8 @@ def keep(
         target.mkdir(parents=True, exist_ok=True)
         for file in ("figure.png", "record.npz", "record.json"):  # the mark of success last
             shutil.copyfile(Path(draft) / file, target / file)
+    badge = scoreboard.badge(scoreboard.rows(scoreboard.kept(base)))
+    (base / scoreboard.BADGE).write_text(badge, encoding="utf-8")
     print(f"kept {target.relative_to(base)} ({size / 1000:.0f} kB)")
 
 
