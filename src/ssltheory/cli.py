@@ -1,4 +1,4 @@
-"""The command line: ``ssltheory list | describe | run | keep | verify | book | data``."""
+"""The command line: ``ssltheory list | describe | run | keep | verify | diff | book | data``."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
@@ -225,6 +226,27 @@ def verify(
         )
     bad = any(r["error"] or (strict and r["stale"]) or "fails" in r["verdicts"] for r in results)
     raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A record, or a folder of records.")],
+    after: Annotated[Path, typer.Argument(help="The other one.")],
+    as_json: Json = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, for a comment on a change.")
+    ] = False,
+) -> None:
+    """What changed between two records: claims, judged with today's theory, arrays, parameters and data."""
+    from ssltheory import compare
+
+    found = compare.differences(before, after)
+    if as_json:
+        _print_json([difference.to_dict() for difference in found])
+    elif as_markdown:
+        print(compare.to_markdown(found), end="")
+    else:
+        _console().print(Markdown(compare.to_markdown(found)))
 
 
 @app.command()
