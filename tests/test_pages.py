@@ -78,7 +78,13 @@ def _foreign(url: str, site: str) -> bool:
 
 def _pages() -> list[str]:
     found = ["book/index.html", "book/running.html", "book/notation.html", "book/scoreboard.html"]
-    found += ["book/references.html", "search.html", "genindex.html"]
+    found += [
+        "book/map.html",
+        "book/reference.html",
+        "book/references.html",
+        "search.html",
+        "genindex.html",
+    ]
     return found + [f"book/chapters/{chapter.id}.html" for chapter in chapters.all_chapters()]
 
 

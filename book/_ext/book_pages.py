@@ -51,9 +51,15 @@ def lead_to_notebooks(app, pagename, templatename, context, doctree):
                 entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
 
 
+def plain_bars(app, what, name, obj, options, lines):
+    """A bar in a docstring is an absolute value, not reStructuredText's substitution."""
+    lines[:] = [line.replace("|", "\\|") for line in lines]
+
+
 def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
+    app.connect("autodoc-process-docstring", plain_bars)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -182,13 +182,16 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
         is_figure = "mystnb" in cell.metadata
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(KEPT_MARK, _kept_table(kept))
-        else:
-            cell.outputs = _shown(next(outputs), is_figure, record)
-        cells += (
-            [cell, nbformat.v4.new_markdown_cell(strip(scoreboard.THIS_BUILD, record))]
-            if is_figure
-            else [cell]
-        )
+            cells.append(cell)
+            continue
+        made_here = next(outputs)
+        judged = any(_is_claims(output, record) for output in made_here)
+        cell.outputs = _shown(made_here, is_figure, record)
+        cells.append(cell)
+        if is_figure:
+            cells.append(nbformat.v4.new_markdown_cell(strip(scoreboard.THIS_BUILD, record)))
+        if is_figure and judged:
+            cells.append(nbformat.v4.new_markdown_cell(_claims_table(record)))
     if kept:
         first = next(cell for cell in cells if "mystnb" in cell.metadata)
         cells.insert(1, _record_figure(made, *kept[0], first.metadata["mystnb"]))
@@ -197,20 +200,28 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
 
 
 def _shown(outputs: list[NotebookNode], is_figure: bool, record: Record) -> list[NotebookNode]:
-    """Outputs without warnings; of a figure's cell, the picture alone; the table of claims with an anchor a claim."""
+    """Outputs without warnings; of a figure's cell, the picture alone."""
     if is_figure:
         return [output for output in outputs if "image/png" in output.get("data", {})]
-    plain = claims.Table(record.claims)._repr_markdown_()
     for output in outputs:
-        data = output.get("data", {})
-        if data.get("text/markdown") == plain:
-            head, rule, *lines = plain.splitlines()
-            anchored = [
-                line.replace("| ", f'| <span id="claim-{claim.id}"></span>', 1)
-                for claim, line in zip(record.claims, lines, strict=True)
-            ]
-            data["text/markdown"] = "\n".join([head, rule, *anchored])
+        if _is_claims(output, record):
+            output.data["text/markdown"] = _claims_table(record)
     return [output for output in outputs if output.get("name") != "stderr"]
+
+
+def _is_claims(output: NotebookNode, record: Record) -> bool:
+    plain = claims.Table(record.claims)._repr_markdown_()
+    return output.get("data", {}).get("text/markdown") == plain
+
+
+def _claims_table(record: Record) -> str:
+    """The table of a record's claims, with an anchor a claim for the scoreboard to lead to."""
+    head, rule, *lines = claims.Table(record.claims)._repr_markdown_().splitlines()
+    anchored = [
+        line.replace("| ", f'| <span id="claim-{claim.id}"></span>', 1)
+        for claim, line in zip(record.claims, lines, strict=True)
+    ]
+    return "\n".join([head, rule, *anchored])
 
 
 def _record_figure(made: Path, name: str, record: Record, mystnb: dict) -> NotebookNode:
