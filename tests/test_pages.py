@@ -4,10 +4,12 @@ import functools
 import http.server
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -243,3 +245,22 @@ def test_the_data_under_a_figure_can_be_downloaded(page, site):
     assert {claim["chapter"] for claim in found["claims"]} == {
         c.id for c in chapters.all_chapters()
     }
+
+
+def test_pages_carry_nothing_of_the_machine(site):
+    telling = [str(ROOT), str(Path.home()), tempfile.gettempdir() + "/", platform.node()]
+    telling = [text for text in telling if len(text) > 4]
+    shown = [
+        *SITE.glob("book/**/*.html"),
+        *SITE.glob("_sources/**/*"),
+        *SITE.glob("records/**/*.json"),
+    ]
+    told = [
+        f"{file.relative_to(SITE)}: {text}"
+        for file in shown
+        if file.is_file()
+        for text in telling
+        if text in file.read_text(encoding="utf-8")
+    ]
+    assert len(shown) > 40
+    assert told == []
