@@ -56,6 +56,12 @@ def drop_thebe(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r"<script[^>]*thebe[^>]*>.*?</script>", "", body, flags=re.DOTALL)
 
 
+def drop_false_roles(app, pagename, templatename, context, doctree):
+    """docutils calls the bibliography a list, whose members would be entries, not the links to them."""
+    if context.get("body"):
+        context["body"] = re.sub(r' role="(list|doc-biblioentry)"', "", context["body"])
+
+
 def lead_to_notebooks(app, pagename, templatename, context, doctree):
     """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
     for button in context.get("header_buttons", []):
@@ -68,5 +74,6 @@ def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
