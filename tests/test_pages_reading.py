@@ -4,6 +4,8 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from conftest import PAGES, PHONE
 
+from ssltheory import chapters
+
 # Rules of axe-core that are left out, and why.
 EXCLUDED = {
     "region": "the theme's sidebar shows title and search outside of a landmark; a recommendation, not WCAG"
@@ -53,6 +55,27 @@ def test_a_rerun_command_is_reached_by_keyboard(page, site):
     page.wait_for_selector(".copybtn.success")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("ssltheory run 01-linear-staircase")
+
+
+@pytest.mark.parametrize("chapter", [c.id for c in chapters.all_chapters()])
+def test_a_chapter_is_light_and_soon_there(browser, site, chapter):
+    """Bytes as a plain server sends them, uncompressed. Other work on the machine can only delay a paint: the
+    first of five loads that is soon enough shows that the page is."""
+    for _ in range(5):
+        with browser.new_context(viewport={"width": 1280, "height": 900}) as fresh:
+            page = fresh.new_page()
+            page.goto(f"{site}book/chapters/{chapter}.html", wait_until="networkidle")
+            sizes = page.evaluate(
+                "['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind))"
+                ".map(entry => [entry.transferSize, entry.name])"
+            )
+            paint = page.evaluate(
+                "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+            )
+        assert sum(size for size, _ in sizes) < 3e6, sorted(sizes)[-5:]
+        if paint < 1000:
+            return
+    raise AssertionError(f"first paint after {paint:.0f} ms in the last of five loads")
 
 
 def _tab_into_the_text(page) -> None:

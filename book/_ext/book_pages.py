@@ -8,6 +8,9 @@ generated copy to the notebook itself. Where the repository lies is asked of the
 import os
 import re
 import subprocess
+from pathlib import Path
+
+ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 
 
 def repository_url() -> str:
@@ -62,6 +65,15 @@ def drop_false_roles(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r' role="(list|doc-biblioentry)"', "", context["body"])
 
 
+def drop_icon_script(app, exception):
+    """The theme's script of every icon there is weighs as much as all else; its fonts draw those that are used."""
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(ICON_SCRIPT, "", text), encoding="utf-8")
+    for file in Path(app.outdir, "_static", "scripts").glob("fontawesome.js*"):
+        file.unlink()
+
+
 def lead_to_notebooks(app, pagename, templatename, context, doctree):
     """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
     for button in context.get("header_buttons", []):
@@ -76,4 +88,5 @@ def setup(app):
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)
+    app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
