@@ -165,18 +165,21 @@ def site():
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium; without one these tests are skipped, or fail where SSLTHEORY_REQUIRE_BROWSER is set."""
+def needs_chromium():
+    """Without Chromium a test is skipped, or fails where SSLTHEORY_REQUIRE_BROWSER is set."""
     if pdf.chromium() is None:
         message = "no chromium on the PATH: install it to test the pages"
         if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def browser(needs_chromium):
+    """Headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=pdf.chromium(), args=quiet)
+        chromium = p.chromium.launch(executable_path=pdf.chromium(), args=pdf.FLAGS)
         yield chromium
         chromium.close()
 
