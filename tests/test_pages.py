@@ -1,12 +1,10 @@
 """The built pages, in a real browser: nothing missing, nothing from elsewhere, legible on a phone."""
 
 import re
-import subprocess
-import sys
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from conftest import PAGES, PHONE, ROOT, SITE
+from conftest import PAGES, PHONE, SITE
 
 from ssltheory import chapters
 
@@ -95,29 +93,6 @@ def test_index_leads_to_the_book(page, site):
     page.wait_for_selector("main table")
     assert page.locator(".verdict-fails").count() == 0
     assert page.locator(".verdict-holds").count() > 5
-
-
-def test_links_lead_to_the_source_notebook(site, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSLTHEORY_REPOSITORY", "https://example.org/owner/name")
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        str(ROOT),
-    ]
-    subprocess.run(
-        [*command, "--path-output", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
-    )
-    text = (tmp_path / "_build/html/book/chapters/01-linear-staircase.html").read_text(
-        encoding="utf-8"
-    )
-    for launcher in ("mybinder.org", "colab.research.google.com", "example.org/owner/name/blob"):
-        urls = re.findall(rf'href="([^"]*{re.escape(launcher)}[^"]*)"', text)
-        assert urls, launcher
-        assert all(
-            "notebooks" in url and "book/chapters" not in url for url in urls if ".ipynb" in url
-        ), urls
 
 
 def test_the_film_of_the_embeddings_plays_in_its_page(page, site):

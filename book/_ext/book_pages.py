@@ -35,7 +35,7 @@ def set_repository(app, config):
             "repository_provider": next(
                 (host for host in ("gitlab", "bitbucket") if host in url), "github"
             ),
-            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+            "repository_branch": os.environ.get("GITHUB_SHA", "main"),  # the page's own version
             "path_to_docs": "",
             "use_repository_button": True,
             "use_source_button": True,
@@ -75,11 +75,14 @@ def drop_icon_script(app, exception):
 
 
 def lead_to_notebooks(app, pagename, templatename, context, doctree):
-    """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
+    """Buttons of a chapter lead to ``notebooks/``, not to the generated copy; Colab's to the branch made for it."""
     for button in context.get("header_buttons", []):
         for entry in button.get("buttons", [button]):
             if entry.get("url", "").startswith("https://"):
-                entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
+                url = entry["url"].replace("book/chapters/", "notebooks/")
+                if "colab." in url:
+                    url = re.sub(r"/blob/.*?/notebooks/", "/blob/colab/notebooks/", url)
+                entry["url"] = url
 
 
 def setup(app):
