@@ -18,7 +18,7 @@ from ssltheory import pdf
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 PAGES = [f"{page}.html" for part in pdf.contents(ROOT).values() for page in part]
-PAGES += ["search.html", "genindex.html"]
+PAGES += ["search.html", "genindex.html", "404.html"]
 PHONE = {"width": 390, "height": 844}
 CHAPTER = "01-linear-staircase"
 
@@ -159,7 +159,12 @@ def arrays(tiny_run: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def site():
     """The book, built at quick scale (current runs are reused), served on loopback."""
-    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, check=True)
+    where = (
+        "SSLTHEORY_URL",
+        "GITHUB_REPOSITORY",
+    )  # as if it were not known where the pages will be
+    env = {name: value for name, value in os.environ.items() if name not in where}
+    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, env=env, check=True)
     with pdf.served(SITE) as address:
         yield address
 

@@ -1,4 +1,5 @@
-"""Sphinx extension of the book: no script from elsewhere, and links that lead to the source notebooks.
+"""Sphinx extension of the book: no script from elsewhere, links that lead to the source notebooks, a page for
+addresses that lead nowhere, and cards for those who share a page.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
 generated copy to the notebook itself. Where the repository lies is asked of the environment
@@ -9,6 +10,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 
@@ -24,6 +26,21 @@ def repository_url() -> str:
         )
         url = re.sub(r"^git@([^:]+):", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
     return url if url.startswith("https://") else ""
+
+
+def site_url() -> str:
+    """Where the pages will be, with a slash at the end: ``SSLTHEORY_URL``, GitHub's place for a repository's pages
+    where its workflow says which repository that is, or an empty string."""
+    url = os.environ.get("SSLTHEORY_URL", "")
+    if not url and os.environ.get("GITHUB_REPOSITORY"):
+        owner, name = os.environ["GITHUB_REPOSITORY"].lower().split("/")
+        url = f"https://{owner}.github.io/" + ("" if name == f"{owner}.github.io" else name)
+    return f"{url.rstrip('/')}/" if url else ""
+
+
+def set_site(app, config):
+    """Tell social cards where the pages will be."""
+    config.ogp_site_url = site_url()
 
 
 def set_repository(app, config):
@@ -65,6 +82,32 @@ def drop_false_roles(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r' role="(list|doc-biblioentry)"', "", context["body"])
 
 
+def drop_relative_cards(app, pagename, templatename, context, doctree):
+    """A card's address and picture must be absolute: without knowing where the pages will be, they are left out."""
+    if not app.config.ogp_site_url:
+        tags = r'<meta property="og:(url|image|image:alt)"[^>]*>\n?'
+        context["metatags"] = re.sub(tags, "", context.get("metatags", ""))
+
+
+def collect_missing_page(app):
+    """The page that GitHub Pages shows, at whatever address, for one that is not there."""
+    links = [("book/index", "the beginning"), ("search", "the search")]
+    words = " or ".join(
+        f'<a href="{app.builder.get_relative_uri("404", page)}">{name}</a>' for page, name in links
+    )
+    body = f"<h1>No such page</h1><p>It may have moved. From here you can go to {words}.</p>"
+    yield "404", {"title": "No such page", "body": body}, "page.html"
+
+
+def root_missing_page(app, exception):
+    """Its links count from the site's root: the address that it is shown at may lie at any depth."""
+    page = Path(app.outdir, "404.html")
+    root = urlsplit(site_url()).path or "/"
+    links = r'((?:href|src|action|data-content_root)=")(?!#|/|[a-z]+:)(?:\./)?'
+    text = re.sub(links, rf"\g<1>{root}", page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
+
+
 def drop_icon_script(app, exception):
     """The theme's script of every icon there is weighs as much as all else; its fonts draw those that are used."""
     for page in Path(app.outdir).rglob("*.html"):
@@ -88,8 +131,12 @@ def lead_to_notebooks(app, pagename, templatename, context, doctree):
 def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
+    app.connect("config-inited", set_site)
+    app.connect("html-collect-pages", collect_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)
+    app.connect("html-page-context", drop_relative_cards, priority=900)
+    app.connect("build-finished", root_missing_page)
     app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
