@@ -1,4 +1,5 @@
-"""Sphinx extension of the book: no script from elsewhere, and links that lead to the source notebooks.
+"""Sphinx extension of the book: no script from elsewhere, links that lead to the source notebooks, a page for
+addresses that lead nowhere, and cards for those who share a page.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
 generated copy to the notebook itself; where nothing says where the repository lies, the links are left out.
@@ -6,8 +7,27 @@ generated copy to the notebook itself; where nothing says where the repository l
 
 import os
 import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 
 from ssltheory.pages import repository_url
+
+
+def site_url() -> str:
+    """Where the pages will be, with a slash at the end: ``SSLTHEORY_URL``, GitHub's place for a repository's pages
+    where its workflow says which repository that is, or an empty string."""
+    url = os.environ.get("SSLTHEORY_URL", "")
+    if not url and os.environ.get("GITHUB_REPOSITORY"):
+        owner, name = os.environ["GITHUB_REPOSITORY"].lower().split("/")
+        url = f"https://{owner}.github.io/" + ("" if name == f"{owner}.github.io" else name)
+    return f"{url.rstrip('/')}/" if url else ""
+
+
+def set_site(app, config):
+    """Tell social cards where the pages will be."""
+    config.ogp_site_url = site_url()
 
 
 def set_repository(app, config):
@@ -19,7 +39,7 @@ def set_repository(app, config):
             "repository_provider": next(
                 (host for host in ("gitlab", "bitbucket") if host in url), "github"
             ),
-            "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+            "repository_branch": os.environ.get("GITHUB_SHA", "main"),  # the page's own version
             "path_to_docs": "",
             "use_repository_button": True,
             "use_source_button": True,
@@ -43,12 +63,56 @@ def drop_thebe(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r"<script[^>]*thebe[^>]*>.*?</script>", "", body, flags=re.DOTALL)
 
 
+def drop_false_roles(app, pagename, templatename, context, doctree):
+    """docutils calls the bibliography a list, whose members would be entries, not the links to them."""
+    if context.get("body"):
+        context["body"] = re.sub(r' role="(list|doc-biblioentry)"', "", context["body"])
+
+
+def drop_relative_cards(app, pagename, templatename, context, doctree):
+    """A card's address and picture must be absolute: without knowing where the pages will be, they are left out."""
+    if not app.config.ogp_site_url:
+        tags = r'<meta property="og:(url|image|image:alt)"[^>]*>\n?'
+        context["metatags"] = re.sub(tags, "", context.get("metatags", ""))
+
+
+def collect_missing_page(app):
+    """The page that GitHub Pages shows, at whatever address, for one that is not there."""
+    links = [("book/index", "the beginning"), ("search", "the search")]
+    words = " or ".join(
+        f'<a href="{app.builder.get_relative_uri("404", page)}">{name}</a>' for page, name in links
+    )
+    body = f"<h1>No such page</h1><p>It may have moved. From here you can go to {words}.</p>"
+    yield "404", {"title": "No such page", "body": body}, "page.html"
+
+
+def root_missing_page(app, exception):
+    """Its links count from the site's root: the address that it is shown at may lie at any depth."""
+    page = Path(app.outdir, "404.html")
+    root = urlsplit(site_url()).path or "/"
+    links = r'((?:href|src|action|data-content_root)=")(?!#|/|[a-z]+:)(?:\./)?'
+    text = re.sub(links, rf"\g<1>{root}", page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
+
+
+def drop_icon_script(app, exception):
+    """The theme's script of every icon there is weighs as much as all else; its fonts draw those that are used."""
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(ICON_SCRIPT, "", text), encoding="utf-8")
+    for file in Path(app.outdir, "_static", "scripts").glob("fontawesome.js*"):
+        file.unlink()
+
+
 def lead_to_notebooks(app, pagename, templatename, context, doctree):
-    """Buttons of a chapter lead to ``notebooks/``, not to the generated copy."""
+    """Buttons of a chapter lead to ``notebooks/``, not to the generated copy; Colab's to the branch made for it."""
     for button in context.get("header_buttons", []):
         for entry in button.get("buttons", [button]):
             if entry.get("url", "").startswith("https://"):
-                entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
+                url = entry["url"].replace("book/chapters/", "notebooks/")
+                if "colab." in url:
+                    url = re.sub(r"/blob/.*?/notebooks/", "/blob/colab/notebooks/", url)
+                entry["url"] = url
 
 
 def plain_bars(app, what, name, obj, options, lines):
@@ -60,6 +124,12 @@ def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
     app.connect("autodoc-process-docstring", plain_bars)
+    app.connect("config-inited", set_site)
+    app.connect("html-collect-pages", collect_missing_page)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)
+    app.connect("html-page-context", drop_relative_cards, priority=900)
+    app.connect("build-finished", root_missing_page)
+    app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""The command line: ``ssltheory list | describe | run | keep | verify | diff | book | data``."""
+"""The command line: ``ssltheory list | describe | run | keep | verify | diff | book | pdf | data``."""
 
 import json
 import os
@@ -267,6 +267,15 @@ def book(
         raise RunError("the book was not built: a chapter failed")
     index = pages.build(_root(), [outcome.record for outcome in outcomes])
     print(f"the book is at {index}")
+
+
+@app.command("pdf")
+def make_pdf() -> None:
+    """Print the built book as one PDF, with bookmarks; needs Chromium."""
+    from ssltheory import pdf
+
+    path = pdf.write(_root())
+    print(f"the book is at {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 @data_app.command("list")
