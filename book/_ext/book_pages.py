@@ -1,4 +1,4 @@
-"""Sphinx extension of the book: no script from elsewhere, and links that lead to the source notebooks.
+"""Sphinx extension of the book: no script from elsewhere, explorers, and links that lead to the source notebooks.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
 generated copy to the notebook itself. Where the repository lies is asked of the environment
@@ -7,8 +7,11 @@ generated copy to the notebook itself. Where the repository lies is asked of the
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+
+from ssltheory import explorers
 
 ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 
@@ -82,9 +85,26 @@ def lead_to_notebooks(app, pagename, templatename, context, doctree):
                 entry["url"] = entry["url"].replace("book/chapters/", "notebooks/")
 
 
+def copy_explorers(app):
+    """BokehJS comes from the installed package, at every build anew."""
+    folder = Path(app.outdir) / "_static" / "explorers"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = [script for chapter in explorers.EXPLORERS for script in explorers.scripts(chapter)]
+    for script in {*explorers.library(), *own}:
+        shutil.copyfile(script, folder / script.name)
+
+
+def load_explorer(app, pagename, templatename, context, doctree):
+    """A chapter with an explorer loads its scripts, after it is parsed; no other page does."""
+    for script in explorers.scripts(Path(pagename).name):
+        app.add_js_file(f"explorers/{script.name}", loading_method="defer")
+
+
 def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
+    app.connect("builder-inited", copy_explorers)
+    app.connect("html-page-context", load_explorer)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ssltheory import chapters, claims, figures, records, runner
+from ssltheory import chapters, claims, explorers, figures, records, runner
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
@@ -164,6 +164,9 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
         is_figure = "mystnb" in cell.metadata
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(KEPT_MARK, _kept_table(kept))
+            if explorers.MARK in cell.source:
+                block = explorers.block(chapter.id, made)
+                cell.source = cell.source.replace(explorers.MARK, block)
         else:
             cell.outputs = _shown(next(outputs), is_figure)
         cells += [cell, nbformat.v4.new_markdown_cell(strip(record))] if is_figure else [cell]
