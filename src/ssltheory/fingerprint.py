@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {"chapters", "claims", "cli", "errors", "figures", "fingerprint"}
+OFF_PATH = {"chapters", "claims", "cli", "errors", "explorers", "figures", "fingerprint"}
 OFF_PATH |= {"pages", "pdf", "progress", "provenance", "records", "runner"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition

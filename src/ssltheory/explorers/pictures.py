@@ -19,11 +19,8 @@ DOTTED = {"color": "#9a9a9a", "lw": 1.1, "ls": (0, (1, 2))}
 def save(chapter: str, path: Path) -> None:
     """Write the picture of the chapter's explorer."""
     values = {slider.name: slider.value for slider in explorers.EXPLORERS[chapter].sliders}
-    path.parent.mkdir(parents=True, exist_ok=True)
     figures.style()
-    figure = PICTURES[chapter](**values)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    figures.write(PICTURES[chapter](**values), path)
 
 
 def staircase(exponent: float, dim: float, init_scale: float, lr_fraction: float) -> Figure:
