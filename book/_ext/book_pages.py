@@ -1,4 +1,4 @@
-"""Sphinx extension of the book: no script from elsewhere, links that lead to the source notebooks, a page for
+"""Sphinx extension of the book: no script from elsewhere, explorers, links that lead to the source notebooks, a page for
 addresses that lead nowhere, and cards for those who share a page.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
@@ -7,12 +7,14 @@ generated copy to the notebook itself; where nothing says where the repository l
 
 import os
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
-
+from ssltheory import explorers
 from ssltheory.pages import repository_url
+
+ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 
 
 def site_url() -> str:
@@ -120,12 +122,29 @@ def plain_bars(app, what, name, obj, options, lines):
     lines[:] = [line.replace("|", "\\|") for line in lines]
 
 
+def copy_explorers(app):
+    """BokehJS comes from the installed package, at every build anew."""
+    folder = Path(app.outdir) / "_static" / "explorers"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = [script for chapter in explorers.EXPLORERS for script in explorers.scripts(chapter)]
+    for script in {*explorers.library(), *own}:
+        shutil.copyfile(script, folder / script.name)
+
+
+def load_explorer(app, pagename, templatename, context, doctree):
+    """A chapter with an explorer loads its scripts, after it is parsed; no other page does."""
+    for script in explorers.scripts(Path(pagename).name):
+        app.add_js_file(f"explorers/{script.name}", loading_method="defer")
+
+
 def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
     app.connect("autodoc-process-docstring", plain_bars)
     app.connect("config-inited", set_site)
     app.connect("html-collect-pages", collect_missing_page)
+    app.connect("builder-inited", copy_explorers)
+    app.connect("html-page-context", load_explorer)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", drop_false_roles, priority=900)
     app.connect("html-page-context", lead_to_notebooks, priority=900)

@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {"chapters", "claims", "cli", "compare", "errors", "figures", "fingerprint"}
-OFF_PATH |= {"pages", "pdf", "progress", "provenance", "records", "runner", "scoreboard"}
+OFF_PATH = {"chapters", "claims", "cli", "compare", "errors", "explorers", "figures"}
+OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
+OFF_PATH |= {"scoreboard"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-from ssltheory import chapters, claims, figures, records, runner, scoreboard
+from ssltheory import chapters, claims, explorers, figures, records, runner, scoreboard
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
@@ -182,6 +182,9 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
         is_figure = "mystnb" in cell.metadata
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(KEPT_MARK, _kept_table(kept))
+            if explorers.MARK in cell.source:
+                block = explorers.block(chapter.id, made)
+                cell.source = cell.source.replace(explorers.MARK, block)
             cells.append(cell)
             continue
         made_here = next(outputs)

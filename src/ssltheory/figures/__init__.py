@@ -72,8 +72,13 @@ def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
 
 def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
     """Write the chapter's main figure as a PNG, the same bytes for the same arrays."""
+    write(draw(chapter, arrays), path)
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG and close it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure, drawn = draw(chapter, arrays), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, metadata={"Software": None})
     plt.close(figure)
     with Image.open(drawn) as picture:  # 256 colours are enough, and a third of the bytes
