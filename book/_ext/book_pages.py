@@ -1,5 +1,5 @@
-"""Sphinx extension of the book: no script from elsewhere, explorers, links that lead to the source notebooks, a page for
-addresses that lead nowhere, and cards for those who share a page.
+"""Sphinx extension of the book: no script from elsewhere, explorers, links that lead to the source notebooks, a page
+for addresses that lead nowhere, and cards for those who share a page.
 
 The pages of the chapters are made from ``notebooks/``, so every link to a source or a launcher is turned from the
 generated copy to the notebook itself; where nothing says where the repository lies, the links are left out.
