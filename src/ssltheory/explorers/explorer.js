@@ -4,7 +4,7 @@ function explorer(name, build) {
   const form = document.getElementById(`explorer-${name}`), root = document.documentElement;
   const box = form.querySelector(".explorer-plot");
   const sliders = [...form.querySelectorAll("input[type=range]")];
-  let draw, theme, views = [];
+  let draw, theme, views = [], drawn = Promise.resolve();
 
   function update() {
     const values = {};
@@ -57,8 +57,9 @@ function explorer(name, build) {
     form.addEventListener("input", update);
     form.addEventListener("reset", () => setTimeout(update));
     form.addEventListener("submit", (event) => event.preventDefault());
-    new MutationObserver(rebuild).observe(root, { attributeFilter: ["data-theme"] });
-    rebuild();
+    const follow = () => (drawn = drawn.then(rebuild)); // one after another: the old plot goes when the new one stands
+    new MutationObserver(follow).observe(root, { attributeFilter: ["data-theme"] });
+    follow();
   }
 
   const near = new IntersectionObserver(([{ isIntersecting }]) => {
