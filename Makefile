@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab lint format bench lock clean
+.PHONY: help setup book pdf test lab lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -26,15 +26,19 @@ $(INSTALLED): requirements.txt pyproject.toml
 book: setup ## run every chapter at its quick defaults and build _build/html
 	$(BIN)/ssltheory book
 
+pdf: book ## print the book as _build/one-eigenmode-at-a-time.pdf (needs Chromium)
+	$(BIN)/ssltheory pdf
+
 test: setup ## run the tests (make test ARGS='-k stepwise' for some)
 	$(BIN)/python -m pytest $(ARGS)
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-lint: setup ## check style, formatting and that notebooks carry no outputs
+lint: setup ## check style, formatting, spelling and that notebooks carry no outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
 
 format: setup ## mend what lint can mend

@@ -1,7 +1,8 @@
-"""What several test files share: copies of the repository, a stub of a chapter's notebook, the command line."""
+"""What several test files share: copies of the repository, a stub of a notebook, the command line, the pages."""
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from ssltheory import pdf
+
 ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+PAGES = [f"{page}.html" for part in pdf.contents(ROOT).values() for page in part]
+PAGES += ["search.html", "genindex.html", "404.html"]
+PHONE = {"width": 390, "height": 844}
 CHAPTER = "01-linear-staircase"
 
 # What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 and 10 wait until they may go on,
@@ -147,3 +154,55 @@ def arrays(tiny_run: Path) -> dict[str, np.ndarray]:
     """The arrays of the tiny run."""
     with np.load(tiny_run / "record.npz") as file:
         return dict(file)
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The book, built at quick scale (current runs are reused), served on loopback."""
+    where = (
+        "SSLTHEORY_URL",
+        "GITHUB_REPOSITORY",
+    )  # as if it were not known where the pages will be
+    env = {name: value for name, value in os.environ.items() if name not in where}
+    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, env=env, check=True)
+    with pdf.served(SITE) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def needs_chromium():
+    """Without Chromium a test is skipped, or fails where SSLTHEORY_REQUIRE_BROWSER is set."""
+    if pdf.chromium() is None:
+        message = "no chromium on the PATH: install it to test the pages"
+        if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def browser(needs_chromium):
+    """Headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=pdf.chromium(), args=pdf.FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page that notes every console error, failed or foreign request in ``page.faults``."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.faults = []
+    page.on("console", lambda m: m.type == "error" and page.faults.append(f"console: {m.text}"))
+    page.on("pageerror", lambda error: page.faults.append(f"script: {error}"))
+    page.on("requestfailed", lambda r: page.faults.append(f"failed: {r.url}"))
+    page.on("response", lambda r: r.status >= 400 and page.faults.append(f"{r.status}: {r.url}"))
+    page.on("request", lambda r: _foreign(r.url, site) and page.faults.append(f"foreign: {r.url}"))
+    yield page
+    context.close()
+
+
+def _foreign(url: str, site: str) -> bool:
+    return not url.startswith((site, "data:", "blob:"))

@@ -1,87 +1,19 @@
 """The built pages, in a real browser: nothing missing, nothing from elsewhere, legible on a phone."""
 
-import functools
-import http.server
-import os
+import json
+import platform
 import re
-import shutil
-import subprocess
-import sys
-import threading
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from conftest import PAGES, PHONE, ROOT, SITE
 
 from ssltheory import chapters
 
-ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-PHONE = {"width": 390, "height": 844}
 
-
-@pytest.fixture(scope="session")
-def site():
-    """The book, built at quick scale (current runs are reused), served on loopback."""
-    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, check=True)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(SITE))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium; without one these tests are skipped, or fail where SSLTHEORY_REQUIRE_BROWSER is set."""
-    if CHROMIUM is None:
-        message = "no chromium on the PATH: install it to test the pages"
-        if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    playwright = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser, site):
-    """A page that notes every console error, failed or foreign request in ``page.faults``."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.faults = []
-    page.on("console", lambda m: m.type == "error" and page.faults.append(f"console: {m.text}"))
-    page.on("pageerror", lambda error: page.faults.append(f"script: {error}"))
-    page.on("requestfailed", lambda r: page.faults.append(f"failed: {r.url}"))
-    page.on("response", lambda r: r.status >= 400 and page.faults.append(f"{r.status}: {r.url}"))
-    page.on("request", lambda r: _foreign(r.url, site) and page.faults.append(f"foreign: {r.url}"))
-    yield page
-    context.close()
-
-
-def _foreign(url: str, site: str) -> bool:
-    return not url.startswith((site, "data:", "blob:"))
-
-
-def _pages() -> list[str]:
-    found = ["book/index.html", "book/running.html", "book/notation.html", "book/scoreboard.html"]
-    found += ["book/references.html", "search.html", "genindex.html"]
-    return found + [f"book/chapters/{chapter.id}.html" for chapter in chapters.all_chapters()]
-
-
-@pytest.mark.parametrize("path", _pages())
+@pytest.mark.parametrize("path", PAGES)
 def test_page_loads_whole(page, site, path):
     page.goto(site + path, wait_until="networkidle")
     assert not page.faults, "\n".join(page.faults)
@@ -95,7 +27,7 @@ def test_page_loads_whole(page, site, path):
         assert "/" not in alt, f"{src} has a path for an alt text: {alt}"
 
 
-@pytest.mark.parametrize("path", _pages())
+@pytest.mark.parametrize("path", PAGES)
 def test_no_sideways_scroll_on_a_phone(page, site, path):
     page.set_viewport_size(PHONE)
     page.goto(site + path, wait_until="networkidle")
@@ -167,29 +99,6 @@ def test_index_leads_to_the_book(page, site):
     assert page.locator(".verdict-holds").count() > 5
 
 
-def test_links_lead_to_the_source_notebook(site, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSLTHEORY_REPOSITORY", "https://example.org/owner/name")
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        str(ROOT),
-    ]
-    subprocess.run(
-        [*command, "--path-output", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
-    )
-    text = (tmp_path / "_build/html/book/chapters/01-linear-staircase.html").read_text(
-        encoding="utf-8"
-    )
-    for launcher in ("mybinder.org", "colab.research.google.com", "example.org/owner/name/blob"):
-        urls = re.findall(rf'href="([^"]*{re.escape(launcher)}[^"]*)"', text)
-        assert urls, launcher
-        assert all(
-            "notebooks" in url and "book/chapters" not in url for url in urls if ".ipynb" in url
-        ), urls
-
-
 def test_the_film_of_the_embeddings_plays_in_its_page(page, site):
     page.goto(f"{site}book/chapters/03-embedding-dimensions.html", wait_until="networkidle")
     film = page.locator("#embedding-film")
@@ -198,3 +107,60 @@ def test_the_film_of_the_embeddings_plays_in_its_page(page, site):
     page.wait_for_function("+document.querySelector('#embedding-film input').value > 3")
     film.get_by_role("button", name="Pause").click()
     assert not page.faults, "\n".join(page.faults)
+
+
+def test_the_scoreboard_sorts_and_filters(page, site):
+    page.goto(f"{site}book/scoreboard.html", wait_until="networkidle")
+    form, rows = (
+        page.locator("form.scoreboard-filter"),
+        page.locator("#scoreboard tbody tr:visible"),
+    )
+    every = rows.count()
+    assert form.locator("output").inner_text() == f"{every} of {every} claims"
+    form.get_by_label("chapter").select_option("03")
+    assert 0 < rows.count() < every
+    assert {row.split()[0] for row in rows.all_inner_texts()} == {"03"}
+    form.get_by_label("words").fill("no such words")
+    assert rows.count() == 0
+    form.get_by_label("words").fill("")
+    form.get_by_label("chapter").select_option("")
+    page.locator("#scoreboard th").nth(3).get_by_role("button").press("Enter")
+    assert page.locator("#scoreboard th").nth(3).get_attribute("aria-sort") == "ascending"
+    shown = page.eval_on_selector_all(
+        "#scoreboard tbody tr", "rows => rows.map(r => parseFloat(r.cells[3].textContent))"
+    )
+    assert shown == sorted(shown)
+    assert not page.faults, "\n".join(page.faults)
+
+
+def test_the_data_under_a_figure_can_be_downloaded(page, site):
+    page.goto(f"{site}book/chapters/01-linear-staircase.html", wait_until="networkidle")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="drawn data (CSV)").first.click()
+    head, *rows = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert head == "panel,x_axis,y_axis,kind,series,x,y,value"
+    assert len(rows) > 1000
+    found = json.loads(page.request.get(site + "scoreboard.json").text())
+    assert found["counts"]["fails"] == 0
+    assert {claim["chapter"] for claim in found["claims"]} == {
+        c.id for c in chapters.all_chapters()
+    }
+
+
+def test_pages_carry_nothing_of_the_machine(site):
+    telling = [str(ROOT), str(Path.home()), tempfile.gettempdir() + "/", platform.node()]
+    telling = [text for text in telling if len(text) > 4]
+    shown = [
+        *SITE.glob("book/**/*.html"),
+        *SITE.glob("_sources/**/*"),
+        *SITE.glob("records/**/*.json"),
+    ]
+    told = [
+        f"{file.relative_to(SITE)}: {text}"
+        for file in shown
+        if file.is_file()
+        for text in telling
+        if text in file.read_text(encoding="utf-8")
+    ]
+    assert len(shown) > 40
+    assert told == []

@@ -39,7 +39,7 @@ class TwoViews:
         scale, ratio: area of the crop as a share of the image, and its width / height.
         flip: probability of a horizontal flip.
         brightness, contrast, saturation, hue, jitter: strengths and probability of
-        :func:`color_jitter`.
+            ``color_jitter``.
         grey: probability of greyscale.
         blur, sigma, kernel_size: probability of a Gaussian blur, range of its σ in pixels, and its
             odd width; None: the odd number at or below size / 10 + 1, and 3 at least.

@@ -1,4 +1,4 @@
-"""The command line: ``ssltheory list | describe | run | keep | verify | book | data``."""
+"""The command line: ``ssltheory list | describe | run | keep | verify | diff | book | pdf | data``."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
@@ -160,7 +161,7 @@ def keep(
     ] = None,
 ) -> None:
     """Copy a run's record to book/records/<chapter>/<name>/, where git keeps it, and draw its figure beside it."""
-    from ssltheory import figures
+    from ssltheory import figures, scoreboard
 
     record = records.load(run_folder)
     base = _root()
@@ -188,6 +189,8 @@ def keep(
         target.mkdir(parents=True, exist_ok=True)
         for file in ("figure.png", "record.npz", "record.json"):  # the mark of success last
             shutil.copyfile(Path(draft) / file, target / file)
+    badge = scoreboard.badge(scoreboard.rows(scoreboard.kept(base)))
+    (base / scoreboard.BADGE).write_text(badge, encoding="utf-8")
     print(f"kept {target.relative_to(base)} ({size / 1000:.0f} kB)")
 
 
@@ -226,6 +229,27 @@ def verify(
 
 
 @app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A record, or a folder of records.")],
+    after: Annotated[Path, typer.Argument(help="The other one.")],
+    as_json: Json = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, for a comment on a change.")
+    ] = False,
+) -> None:
+    """What changed between two records: claims, judged with today's theory, arrays, parameters and data."""
+    from ssltheory import compare
+
+    found = compare.differences(before, after)
+    if as_json:
+        _print_json([difference.to_dict() for difference in found])
+    elif as_markdown:
+        print(compare.to_markdown(found), end="")
+    else:
+        _console().print(Markdown(compare.to_markdown(found)))
+
+
+@app.command()
 def book(
     jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
     recompute: Annotated[bool, typer.Option(help="Also where a current record is there.")] = False,
@@ -243,6 +267,15 @@ def book(
         raise RunError("the book was not built: a chapter failed")
     index = pages.build(_root(), [outcome.record for outcome in outcomes])
     print(f"the book is at {index}")
+
+
+@app.command("pdf")
+def make_pdf() -> None:
+    """Print the built book as one PDF, with bookmarks; needs Chromium."""
+    from ssltheory import pdf
+
+    path = pdf.write(_root())
+    print(f"the book is at {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 @data_app.command("list")

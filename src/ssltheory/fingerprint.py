@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {"chapters", "claims", "cli", "errors", "figures", "fingerprint"}
-OFF_PATH |= {"pages", "progress", "provenance", "records", "runner"}
+OFF_PATH = {"chapters", "claims", "cli", "compare", "errors", "explorers", "figures"}
+OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
+OFF_PATH |= {"scoreboard"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition
 
@@ -146,6 +147,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
+@cache
 def _bindings(tree: ast.AST) -> dict[str, Use]:
     """What the imports anywhere in a tree bind: a name -> a module as a whole, or a definition in one."""
     bound: dict[str, Use] = {}

@@ -12,18 +12,18 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from nbformat import NotebookNode
 
-from ssltheory import chapters, claims, figures, records, runner
+from ssltheory import chapters, claims, explorers, figures, records, runner, scoreboard
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
 
 #: Replaced, in a chapter's prose, by a table of its claims over all kept records.
 KEPT_MARK = "<!-- kept records -->"
-RANK = ("paper", "full", "custom", "quick", "tiny")
 
 
 def build(base: Path, quick: list[Record]) -> Path:
@@ -39,19 +39,19 @@ def build(base: Path, quick: list[Record]) -> Path:
     Raises:
         RunError: if the build fails or warns, a page or figure is missing, or a claim fails inside its domain.
     """
-    shown = [
-        (f"book/records/{folder.relative_to(base / 'book' / 'records')}", records.load(folder))
-        for folder in records.find_all(base / "book" / "records")
-    ]
+    shown = scoreboard.kept(base)
     made, generated = base / "book" / "chapters", base / "book" / "generated"
     for folder in (made, generated):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     for record in quick:
         kept = [(name, r) for name, r in shown if r.chapter.id == record.chapter.id]
-        _write_chapter(made, record, sorted(kept, key=_rank))
-    everything = [*shown, *(("this build", record) for record in quick)]
-    (generated / "scoreboard.md").write_text(scoreboard(everything), encoding="utf-8")
+        kept.sort(key=scoreboard.rank)
+        _write_chapter(made, record, kept)
+        for name, drawn in [*kept[:1], (scoreboard.THIS_BUILD, record)]:
+            _write_downloads(generated / "site" / _download(name, drawn), drawn)
+    everything = [*shown, *((scoreboard.THIS_BUILD, record) for record in quick)]
+    _write_scoreboard(base, generated, everything)
     index = _jupyter_book(base)
     _hold_to(base, quick)
     red = [
@@ -65,19 +65,47 @@ def build(base: Path, quick: list[Record]) -> Path:
     return index
 
 
+def _write_scoreboard(base: Path, generated: Path, shown: list[tuple[str, Record]]) -> None:
+    """The page's table, the index's sentence, and what lies beside the pages: JSON and a badge."""
+    rows = scoreboard.rows(shown)
+    bibliography = (base / "book" / "references.bib").read_text(encoding="utf-8")
+    cited = set(re.findall(r"^@\w+\{([^,\s]+)", bibliography, re.M))
+    for name, text in {
+        "scoreboard.md": scoreboard.to_markdown(rows, cited),
+        "summary.md": scoreboard.summary(rows) + "\n",
+        "site/scoreboard.json": scoreboard.to_json(rows),
+        "site/badge.svg": scoreboard.badge(rows),
+    }.items():
+        (generated / name).parent.mkdir(exist_ok=True)
+        (generated / name).write_text(text, encoding="utf-8")
+
+
+def _download(name: str, record: Record) -> str:
+    """Where, below the site's root, a record can be downloaded."""
+    return f"records/{record.chapter.id}/{name.replace(' ', '-').rsplit('/')[-1]}"
+
+
+def _write_downloads(folder: Path, record: Record) -> None:
+    """The record, and what its main figure draws as a CSV."""
+    records.save(folder, record)
+    (folder / "figure.csv").write_text(
+        figures.drawn_csv(record.chapter, record.arrays), encoding="utf-8"
+    )
+
+
 def status(record: Record) -> str:
     """Scale and data set in words; settings of the paper on other data are called just that."""
-    scale, name = record.provenance["scale"], record.provenance["data"]["name"]
-    if scale == "custom":
-        return f"custom settings on {name}"
-    own = chapters.parse(record.chapter, chapters.preset(record.chapter, scale)).dataset
-    if name == own:
-        return f"{scale} scale on {name}"
-    return f"{scale} settings, substitute data: {name}"
+    setting, name = scoreboard.setting(record), record.provenance["data"]["name"]
+    return f"{setting}: {name}" if "substitute" in setting else f"{setting} on {name}"
 
 
-def strip(record: Record) -> str:
-    """One paragraph of HTML: where a figure comes from, and the command that makes it again."""
+def strip(name: str, record: Record) -> str:
+    """One paragraph of HTML: where a figure comes from, the command that makes it again, and its data.
+
+    Args:
+        name: of the record, as on the scoreboard.
+        record: what the figure shows.
+    """
     p = record.provenance
     scale = p["scale"] if p["scale"] in chapters.SCALES else "quick"
     standard = chapters.parse(record.chapter, chapters.preset(record.chapter, scale))
@@ -100,52 +128,42 @@ def strip(record: Record) -> str:
         if stale
         else ""
     )
-    return f'<p class="provenance">{html.escape(" · ".join(parts))}.{old}<br><code>{html.escape(command)}</code></p>'
-
-
-def scoreboard(shown: list[tuple[str, Record]]) -> str:
-    """The scoreboard's table in Markdown: a row a claim of every record, and a summary above it."""
-    rows, counts = [], {"holds": 0, "fails": 0, "outside": 0}
-    for _, record in sorted(shown, key=lambda item: (item[1].chapter.id, *_rank(item))):
-        for claim in record.judged_today():
-            counts[claim.verdict] += 1
-            cells = [
-                f"[{record.chapter.id[:2]}](chapters/{record.chapter.id}.ipynb)",
-                claim.statement,
-                f"{claim.measured:.4g}",
-                claims.expectation(claim),
-                f'<span class="verdict-{claim.verdict}">{claim.verdict}</span>',
-                status(record),
-                record.provenance["device"],
-                claim.source,
-            ]
-            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    head = [
-        "chapter",
-        "claim",
-        "measured",
-        "theory",
-        "verdict",
-        "scale and data",
-        "device",
-        "source",
+    at = f"../../{_download(name, record)}"
+    doors = [
+        f'<a href="{at}/{file}" download="{record.chapter.id}-{file}">{text}</a>'
+        for text, file in (
+            ("drawn data (CSV)", "figure.csv"),
+            ("arrays (NPZ)", "record.npz"),
+            ("claims and origin (JSON)", "record.json"),
+        )
     ]
-    held, failed, outside = counts.values()
-    summary = f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
-    table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]
-    return "\n".join([summary, "", *table, "", *_missing(shown)]) + "\n"
+    report = repository_url()
+    if report:
+        title = quote(f"Chapter {record.chapter.id}: ")
+        body = quote(f"Seen on the page of {record.chapter.id}, {' · '.join(parts)}\n\n{command}\n")
+        doors.append(
+            f'<a href="{report}/issues/new?title={title}&amp;body={body}">report a problem</a>'
+        )
+    lines = [
+        f"{html.escape(' · '.join(parts))}.{old}",
+        f"<code>{html.escape(command)}</code>",
+        f"Download: {' · '.join(doors)}",
+    ]
+    return f'<p class="provenance">{"<br>".join(lines)}</p>'
 
 
-def _missing(shown: list[tuple[str, Record]]) -> list[str]:
-    """A line on every chapter without a record at the paper's scale on the paper's data."""
-    done = {r.chapter.id for _, r in shown if status(r).startswith("paper scale")}
-    lines = [f"- {c.id}: no record yet" for c in chapters.all_chapters() if c.id not in done]
-    return ["**At the paper's scale, on the paper's data:**", "", *lines] if lines else []
-
-
-def _rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
-    name, record = item
-    return RANK.index(record.provenance["scale"]), "substitute" in status(record), name
+def repository_url() -> str:
+    """``https://host/owner/name`` of the repository, or an empty string: from ``SSLTHEORY_REPOSITORY``, a workflow's
+    own variables, or git."""
+    url = os.environ.get("SSLTHEORY_REPOSITORY", "")
+    if not url and os.environ.get("GITHUB_REPOSITORY"):
+        url = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
+    if not url:
+        asked = subprocess.run(
+            ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+        )
+        url = re.sub(r"^git@([^:]+):", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
+    return url if url.startswith("https://") else ""
 
 
 def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -> None:
@@ -164,30 +182,58 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
         is_figure = "mystnb" in cell.metadata
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace(KEPT_MARK, _kept_table(kept))
-        else:
-            cell.outputs = _shown(next(outputs), is_figure)
-        cells += [cell, nbformat.v4.new_markdown_cell(strip(record))] if is_figure else [cell]
+            if explorers.MARK in cell.source:
+                block = explorers.block(chapter.id, made)
+                cell.source = cell.source.replace(explorers.MARK, block)
+            cells.append(cell)
+            continue
+        made_here = next(outputs)
+        judged = any(_is_claims(output, record) for output in made_here)
+        cell.outputs = _shown(made_here, is_figure, record)
+        cells.append(cell)
+        if is_figure:
+            cells.append(nbformat.v4.new_markdown_cell(strip(scoreboard.THIS_BUILD, record)))
+        if is_figure and judged:
+            cells.append(nbformat.v4.new_markdown_cell(_claims_table(record)))
     if kept:
         first = next(cell for cell in cells if "mystnb" in cell.metadata)
-        cells.insert(1, _record_figure(made, kept[0][1], first.metadata["mystnb"]))
+        cells.insert(1, _record_figure(made, *kept[0], first.metadata["mystnb"]))
     notebook.cells = cells
     nbformat.write(notebook, made / f"{chapter.id}.ipynb")
 
 
-def _shown(outputs: list[NotebookNode], is_figure: bool) -> list[NotebookNode]:
+def _shown(outputs: list[NotebookNode], is_figure: bool, record: Record) -> list[NotebookNode]:
     """Outputs without warnings; of a figure's cell, the picture alone."""
     if is_figure:
         return [output for output in outputs if "image/png" in output.get("data", {})]
+    for output in outputs:
+        if _is_claims(output, record):
+            output.data["text/markdown"] = _claims_table(record)
     return [output for output in outputs if output.get("name") != "stderr"]
 
 
-def _record_figure(made: Path, record: Record, mystnb: dict) -> NotebookNode:
+def _is_claims(output: NotebookNode, record: Record) -> bool:
+    plain = claims.Table(record.claims)._repr_markdown_()
+    return output.get("data", {}).get("text/markdown") == plain
+
+
+def _claims_table(record: Record) -> str:
+    """The table of a record's claims, with an anchor a claim for the scoreboard to lead to."""
+    head, rule, *lines = claims.Table(record.claims)._repr_markdown_().splitlines()
+    anchored = [
+        line.replace("| ", f'| <span id="claim-{claim.id}"></span>', 1)
+        for claim, line in zip(record.claims, lines, strict=True)
+    ]
+    return "\n".join([head, rule, *anchored])
+
+
+def _record_figure(made: Path, name: str, record: Record, mystnb: dict) -> NotebookNode:
     path = made / "figures" / f"{record.chapter.id}.png"
     figures.save(record.chapter, record.arrays, path)
     figure = mystnb["figure"]
     text = (
         f"```{{figure}} figures/{path.name}\n:name: {figure['name']}-record\n:alt: {mystnb['image']['alt']}\n\n"
-        f"{figure['caption']} Kept record: {status(record)}.\n```\n\n{strip(record)}"
+        f"{figure['caption']} Kept record: {status(record)}.\n```\n\n{strip(name, record)}"
     )
     return nbformat.v4.new_markdown_cell(text)
 

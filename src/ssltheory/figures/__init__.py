@@ -4,7 +4,9 @@ Measurement is solid and coloured, theory dashed and dark, in every figure of th
 Ito's, told apart by colour-blind readers; eigenmodes take a ramp, so that their order is seen.
 """
 
+import csv
 import io
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -68,12 +72,60 @@ def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
 
 def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
     """Write the chapter's main figure as a PNG, the same bytes for the same arrays."""
+    write(draw(chapter, arrays), path)
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG and close it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure, drawn = draw(chapter, arrays), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, metadata={"Software": None})
     plt.close(figure)
     with Image.open(drawn) as picture:  # 256 colours are enough, and a third of the bytes
         picture.convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def drawn_csv(chapter: Chapter, arrays: dict[str, np.ndarray]) -> str:
+    """What the chapter's main figure draws, as CSV: a row a point, with its panel, axes and series.
+
+    Curves, points, bars (their centre and height) and images (row, column and value) are there; bands and marks of
+    theory that are drawn as areas are in the arrays of the record.
+    """
+    figure, text = draw(chapter, arrays), io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["panel", "x_axis", "y_axis", "kind", "series", "x", "y", "value"])
+    for panel, ax in enumerate(figure.axes):
+        title = ax.get_title() or ax.get_title("left") or f"panel {panel + 1}"
+        about = [title, ax.get_xlabel(), ax.get_ylabel()]
+        for kind, series, points in _drawn(ax):
+            table.writerows(
+                [*about, kind, series, *(f"{value:.7g}" for value in point)] for point in points
+            )
+    plt.close(figure)
+    return text.getvalue()
+
+
+def _drawn(ax: Axes) -> Iterator[tuple[str, str, Iterable[Sequence[float]]]]:
+    """(kind, label, rows of x, y and, in an image, value) of everything on the Axes that is made of points."""
+    for n, line in enumerate(ax.lines):
+        yield "curve", _label(line, n), np.column_stack(line.get_data()).astype(float)
+    for n, cloud in enumerate(ax.collections):
+        if isinstance(cloud, PathCollection):
+            yield "points", _label(cloud, n), np.asarray(cloud.get_offsets(), dtype=float)
+    for n, bars in enumerate(c for c in ax.containers if isinstance(c, BarContainer)):
+        tops = [(bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height()) for bar in bars]
+        yield "bars", _label(bars, n), tops
+    for n, image in enumerate(ax.images):
+        values = np.asarray(image.get_array(), dtype=float)
+        values = values.mean(-1) if values.ndim == 3 else values
+        rows = [(x, y, value) for (y, x), value in np.ndenumerate(values)]
+        yield "image", _label(image, n), rows
+
+
+def _label(artist, n: int) -> str:
+    """Its name in the legend; without one, its number."""
+    label = str(artist.get_label())
+    return label if label and not label.startswith("_") else f"{n + 1}"
 
 
 def single() -> Axes:
