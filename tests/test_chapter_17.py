@@ -87,6 +87,13 @@ def test_copying_is_judged_by_its_last_sixth(record):
     assert found["copy"] == found["copy-unconstrained"] == "fails"
 
 
+def test_a_free_matrix_that_is_trained_slowly_is_not_judged(record):
+    slow = record.parameters.model_copy(update={"steps": 700, "lr": 2e-3, "divider": 32.0})
+    found = verdicts(rejudged(record, slow))
+    assert found["copy"] != "outside"
+    assert found["copy-unconstrained"] == "outside"
+
+
 # Planted faults
 
 FAULTS = {
