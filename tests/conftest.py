@@ -54,11 +54,14 @@ with np.load("arrays.npz") as arrays:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_threads_no_display():
-    """No test opens a window, and no file leaves figures open or another number of threads behind."""
+def _one_thread_no_display():
+    """No test opens a window, and no file leaves figures open or another number of threads behind.
+
+    One thread: what the tests compute is small, and two beside another process can take ten times as long.
+    """
     plt.switch_backend("Agg")
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, 2))
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
     plt.close("all")
