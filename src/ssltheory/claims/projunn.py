@@ -9,8 +9,8 @@ that. There the copying task gave 0.16 ± 0.07 and 0.24 ± 0.10, and unconstrain
 after seeds 0 to 4, which gave 0.46 ± 0.22 and 0.92 ± 0.10 at the full settings: those train for 1,300 steps, no longer
 900, as the loss was still falling (0.24 then). No bound was changed. Means are judged, not their intervals.
 
-With a silence of 100, width 128, batches of 128 and a fifth of that rate, seeds 0 to 4 gave 0.15, and 0.23 unconstrained,
-which was to be 0.5 or more: since then that is claimed for large rates alone (``FAST``).
+With a silence of 100, width 128, batches of 128 and a fifth of that rate, seeds 0 to 4 gave 0.15, and 0.23
+unconstrained, which was to be 0.5 or more: since then that is claimed for large rates alone (``FAST``).
 """
 
 import numpy as np
