@@ -67,5 +67,5 @@ CHAPTER = Chapter(
         "training; mini-batches make the boundaries shake, and the margin grows."
     ),
     parameters=BatchNormPartitions,
-    seconds={"tiny": 15, "quick": 40, "full": 180, "paper": 480},
+    seconds={"tiny": 15, "quick": 28, "full": 140, "paper": 480},
 )

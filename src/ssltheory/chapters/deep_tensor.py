@@ -46,5 +46,5 @@ CHAPTER = Chapter(
         "than its SVD of the same rank; what the networks add is that neighbours are alike."
     ),
     parameters=DeepTensor,
-    seconds={"tiny": 10, "quick": 40, "full": 140, "paper": 420},
+    seconds={"tiny": 10, "quick": 32, "full": 185, "paper": 420},
 )

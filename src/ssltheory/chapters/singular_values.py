@@ -64,5 +64,5 @@ CHAPTER = Chapter(
         "axes. A skip connection keeps them away from zero, as long as what it skips is smaller than itself."
     ),
     parameters=SingularValues,
-    seconds={"tiny": 10, "quick": 35, "full": 180, "paper": 450},
+    seconds={"tiny": 10, "quick": 27, "full": 120, "paper": 450},
 )

@@ -76,5 +76,5 @@ CHAPTER = Chapter(
         "a mixture of Gaussians whose information can be bounded; VICReg's terms are such a bound, tight in one regime."
     ),
     parameters=WhatWeMaximise,
-    seconds={"tiny": 10, "quick": 40, "full": 300, "paper": 480},
+    seconds={"tiny": 10, "quick": 28, "full": 105, "paper": 480},
 )
