@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import quote
@@ -203,9 +204,13 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
 
 
 def _shown(outputs: list[NotebookNode], is_figure: bool, record: Record) -> list[NotebookNode]:
-    """Outputs without warnings; of a figure's cell, the picture alone."""
+    """Outputs without warnings; of a figure's cell, the picture alone, made small."""
     if is_figure:
-        return [output for output in outputs if "image/png" in output.get("data", {})]
+        pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+        for output in pictures:
+            small = figures.small_png(b64decode(output.data["image/png"]))
+            output.data["image/png"] = b64encode(small).decode()
+        return pictures
     for output in outputs:
         if _is_claims(output, record):
             output.data["text/markdown"] = _claims_table(record)
