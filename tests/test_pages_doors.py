@@ -43,7 +43,7 @@ def test_buttons_lead_to_the_source_notebook_at_the_commit_of_the_page(published
 def test_notebooks_for_colab_install_the_package_at_the_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("SSLTHEORY_REPOSITORY", "https://github.com/owner/name")
     monkeypatch.setenv("GITHUB_SHA", COMMIT)
-    writer = [sys.executable, str(ROOT / "book" / "_ext" / "colab.py")]
+    writer = [sys.executable, "-S", str(ROOT / "book" / "_ext" / "colab.py")]
     subprocess.run([*writer, str(tmp_path / "made")], check=True)
     sources = sorted((ROOT / "notebooks").glob("*.ipynb"))
     assert sources

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ssltheory import explorers
-from ssltheory.pages import repository_url
+from ssltheory.repository import repository_url
 
 ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 

@@ -11,7 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book_pages import repository_url
+BASE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(BASE / "src"))  # the package need not be installed here
+
+from ssltheory.repository import repository_url  # noqa: E402
 
 DOOR = """\
 # On Colab: install the book's package, at the commit of the page that led here.
@@ -34,15 +37,14 @@ def with_door(notebook: dict, repository: str, commit: str) -> dict:
 
 def main(folder: Path) -> None:
     """Write every notebook below ``folder/notebooks``."""
-    base = Path(__file__).resolve().parents[2]
     repository = repository_url()
     if not repository:
         sys.exit("no repository to install from: set SSLTHEORY_REPOSITORY=https://host/owner/name")
-    asked = ["git", "-C", str(base), "rev-parse", "HEAD"]
+    asked = ["git", "-C", str(BASE), "rev-parse", "HEAD"]
     commit = os.environ.get("GITHUB_SHA") or subprocess.check_output(asked, text=True).strip()
     target = folder / "notebooks"
     target.mkdir(parents=True)
-    for path in sorted((base / "notebooks").glob("*.ipynb")):
+    for path in sorted((BASE / "notebooks").glob("*.ipynb")):
         notebook = with_door(json.loads(path.read_text(encoding="utf-8")), repository, commit)
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         (target / path.name).write_text(text, encoding="utf-8")

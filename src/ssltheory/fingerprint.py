@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 OFF_PATH = {"chapters", "claims", "cli", "compare", "errors", "explorers", "figures"}
 OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
-OFF_PATH |= {"scoreboard"}
+OFF_PATH |= {"repository", "scoreboard"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition
 

@@ -22,6 +22,7 @@ from ssltheory import chapters, claims, explorers, figures, records, runner, sco
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
+from ssltheory.repository import repository_url
 
 #: Replaced, in a chapter's prose, by a table of its claims over all kept records.
 KEPT_MARK = "<!-- kept records -->"
@@ -151,20 +152,6 @@ def strip(name: str, record: Record) -> str:
         f"Download: {' · '.join(doors)}",
     ]
     return f'<p class="provenance">{"<br>".join(lines)}</p>'
-
-
-def repository_url() -> str:
-    """``https://host/owner/name`` of the repository, or an empty string: from ``SSLTHEORY_REPOSITORY``, a workflow's
-    own variables, or git."""
-    url = os.environ.get("SSLTHEORY_REPOSITORY", "")
-    if not url and os.environ.get("GITHUB_REPOSITORY"):
-        url = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
-    if not url:
-        asked = subprocess.run(
-            ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-        )
-        url = re.sub(r"^git@([^:]+):", r"https://\1/", asked.stdout.strip()).removesuffix(".git")
-    return url if url.startswith("https://") else ""
 
 
 def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -> None:
