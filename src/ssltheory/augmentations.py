@@ -83,8 +83,9 @@ class TwoViews:
         x = _checked(x)
         if x.device.type != "cpu" or not len(x):
             return self._views(x, generator)
-        # On a CPU, pieces that stay in its cache take half the time of the whole batch.
-        at_once = max(8, 2**17 // (x.shape[1] * max(self.size**2, x.shape[2] * x.shape[3])))
+        # On a CPU, pieces that stay in its caches take half the time of the whole batch. Their size
+        # does not depend on the number of threads: the draws would.
+        at_once = max(8, 2**18 // (x.shape[1] * max(self.size**2, x.shape[2] * x.shape[3])))
         a, b = zip(*(self._views(piece, generator) for piece in x.split(at_once)), strict=True)
         return torch.cat(a), torch.cat(b)
 
