@@ -21,7 +21,7 @@ from benchmarks.harness import arguments, compare, report
 from ssltheory import encoders, losses, train
 from ssltheory.augmentations import TwoViews
 
-IMAGES, STEPS, TEMPERATURE, LR = 1024, 4, 0.5, 0.05
+IMAGES, STEPS, TEMPERATURE, LR = 1024, 8, 0.5, 0.05
 AIMS = {"lightly, 0 workers": 2.0, "lightly, 2 workers": 2.0}
 
 

@@ -245,7 +245,7 @@ def trained(
             return images[0], labels[0]
         return images.repeat(variants, 1, 1, 1, 1), labels.repeat(variants, 1)
 
-    found = train.train(Classifier(model), draw, cross_entropy, channels_last=False, **settings)
+    found = train.train(Classifier(model), draw, cross_entropy, **settings)
     if not alone:
         state = model.member.state_dict()
         for k, net in enumerate(nets):

@@ -228,7 +228,6 @@ def trained(
             Classifier(model),
             labelled(x, y, augment, batch_size),
             cross_entropy,
-            channels_last=False,
             **settings,
         )
     else:

@@ -284,7 +284,6 @@ def gradient_shares(
             record=lambda step, model, loss, first=first: _share(taken_apart(model.net, *first)),
             record_steps=looks,
             seed=seed,
-            channels_last=False,
             description="gradients",
         )
         rows.append(torch.stack(found.records, 1))

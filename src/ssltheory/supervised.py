@@ -15,10 +15,7 @@ from ssltheory.train import Views
 
 
 class Classifier(nn.Module):
-    """``net``, through which labels (whole numbers) pass as they are.
-
-    On a GPU call ``train.train`` with ``channels_last=False``: labels have no such layout.
-    """
+    """``net``, through which labels (whole numbers) pass as they are."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
