@@ -52,7 +52,7 @@ bench: setup ## time ours against its peers, which are added to .venv; ratios go
 
 lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
-	$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --extra book --extra dev \
+	$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --extra book --extra dev --extra ray \
 	  $(LOCK_FLAGS) --output-file requirements.txt pyproject.toml
 
 clean: ## remove what the build made; .venv and the full, paper and custom runs stay
