@@ -50,25 +50,9 @@ def test_the_printed_sign_of_c_is_red(record, monkeypatch):
 
 
 def test_a_moving_average_that_does_not_see_growth_is_red(record, monkeypatch):
-    right = directpred.mode_velocity
-
-    def fault(p, s, tau=1.0, *, beta=None, **rest):
-        d_p, d_s, d_tau = right(p, s, tau, **rest)
-        return d_p, d_s, d_tau if beta is None else beta * (1 - tau)
-
-    found = judged_with(record, monkeypatch, "mode_velocity", fault)
-    assert {"least-rate-usual", "delay-usual"} <= found
-    assert "trajectories" not in found
-
-
-def test_a_factor_of_two_in_the_growth_is_red(record, monkeypatch):
-    right = directpred.mode_velocity
-
-    def fault(*z, **choices):
-        d_p, d_s, d_tau = right(*z, **choices)
-        return d_p, d_s / 2, d_tau
-
-    assert "trajectories" in judged_with(record, monkeypatch, "mode_velocity", fault)
+    right = directpred.growth
+    found = judged_with(record, monkeypatch, "growth", lambda *z, **given: right(*z, **given) / 2)
+    assert "trajectories" in found
 
 
 def test_fixed_points_without_the_noise_are_red(record, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from ssltheory import losses
 from ssltheory.errors import InputError, RunError
@@ -488,6 +489,21 @@ def test_collapse_basin():
     assert [collapsed_share(0.05, tau=tau) for tau in (1, 0.6, 0.4)] == pytest.approx(
         (0.0011, 0.0181, 1), abs=1e-3
     )
+
+
+def test_survival_far_under_the_parabola():
+    """A small weight decay gives p time to fall while s ~ 0: the fate by log s alone, p by the integral."""
+    eta, p_0, s_0 = 0.01, 1.032, np.array([0.08, 0.1, 0.11, 0.2, 0.26, 0.3])
+
+    def velocity(t, y):
+        p = np.sqrt(np.exp(y) + (p_0**2 - s_0) * np.exp(-2 * eta * t))
+        return 2 * (p * (1 - 2 * p) - eta)
+
+    end = solve_ivp(velocity, (0, 1000), np.log(s_0), "LSODA", rtol=1e-8, atol=1e-8).y[:, -1]
+    alive = directpred.survives(p_0, s_0, weight_decay=eta, noise=1.0)
+    flow = directpred.mode_flow(p_0, s_0, [1000.0], weight_decay=eta, noise=1.0)
+    assert alive.tolist() == (end > np.log(0.01)).tolist() == [False, False, True, True, True, True]
+    np.testing.assert_allclose(flow.s[0], np.exp(end), rtol=1e-4, atol=1e-12)
 
 
 def test_survival_is_where_the_full_flow_goes():

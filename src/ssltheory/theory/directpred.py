@@ -470,8 +470,9 @@ def mode_flow(
 ) -> Modes:
     """The flow of decoupled modes, integrated numerically.
 
-    Without ``beta`` τ is a constant. With it every mode has a τ_j of its own, which starts at ``tau`` (0 where
-    the target starts at zero): the paper's single τ (assumption 1) holds only where the modes are alike.
+    It is log s that is integrated: no rounding takes s below zero. Without ``beta`` τ is a constant. With it every
+    mode has a τ_j of its own, which starts at ``tau`` (0 where the target starts at zero): the paper's single τ
+    (assumption 1) holds only where the modes are alike.
 
     Args:
         p, s, tau: starts, ``(...)`` that broadcast; s > 0.
@@ -484,10 +485,11 @@ def mode_flow(
     _check_settings(weight_decay, noise=noise, alpha_p=alpha_p, beta=beta)
     if not (np.asarray(s) > 0).all():
         raise InputError("mode_flow needs s > 0: a mode that starts at zero stays there")
-    settings = {"weight_decay": weight_decay, "noise": noise, "alpha_p": alpha_p, "beta": beta}
-    starts = np.broadcast_arrays(p, s, tau)
+    velocity = _logarithmic(weight_decay=weight_decay, noise=noise, alpha_p=alpha_p, beta=beta)
+    starts = np.broadcast_arrays(p, np.log(s), tau)
     times = np.asarray(times, dtype=np.float64)
-    return Modes(times, *_integrate(lambda *z: mode_velocity(*z, **settings), starts, times))
+    p, log_s, tau = _integrate(velocity, starts, times)
+    return Modes(times, p, np.exp(log_s), tau)
 
 
 def mode_integral(p, s, t, *, weight_decay: float, alpha_p: float = 1.0) -> np.ndarray:
@@ -579,8 +581,8 @@ def survives(
 ) -> np.ndarray:
     """Whether a start (p, s) ends at (p_+, s_+) instead of collapsing; of shape ``(...)``, bool.
 
-    c e^{−2ηt} brings every start to the parabola, where p_− decides. So p alone is integrated, with s from
-    ``mode_integral``, to t = 10/η (c is 2e-9 of its start then), and compared with p_−.
+    c e^{−2ηt} brings every start to the parabola s = p²/α_p, where p_− decides: p at t = 10/η, where c is 2e-9 of its
+    start, is compared with p_−.
 
     Source: the collapse basin of tian2021directpred, section 3.
     """
@@ -590,18 +592,22 @@ def survives(
         return np.zeros(p.shape, dtype=bool)
     if weight_decay == 0:
         return end_state(p, s, noise=noise, tau=tau, alpha_p=alpha_p).s > 0
-    c = s - p**2 / alpha_p
-
-    def velocity(p, t):
-        s = p**2 / alpha_p + c * np.exp(-2 * weight_decay * t)
-        return (alpha_p * s * (tau - (1 + noise) * p) - weight_decay * p,)
-
-    def clocked(p, t):
-        return *velocity(p, t), np.ones(())
-
-    end = np.array([10 / weight_decay])
-    (p_end, _) = _integrate(clocked, [p, np.zeros(())], end, rtol=1e-7)
+    velocity = _logarithmic(weight_decay=weight_decay, noise=noise, alpha_p=alpha_p)
+    start = [p, np.log(np.maximum(s, np.finfo(float).tiny)), np.full_like(p, tau)]
+    p_end, *_ = _integrate(velocity, start, np.array([10 / weight_decay]), rtol=1e-7)
     return p_end[0] > points.p_minus
+
+
+def _logarithmic(weight_decay: float, noise: float, **settings):
+    """``mode_velocity`` of p, log s and τ."""
+
+    def velocity(p, log_s, tau):
+        d_p, _, d_tau = mode_velocity(
+            p, np.exp(log_s), tau, weight_decay=weight_decay, noise=noise, **settings
+        )
+        return d_p, 2 * growth(p, weight_decay=weight_decay, noise=noise, tau=tau), d_tau
+
+    return velocity
 
 
 # DirectSet
