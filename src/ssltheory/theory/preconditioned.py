@@ -119,12 +119,15 @@ def whiten(gamma: Tensor, w0: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 def time_to(loss: Callable[[Tensor], Tensor], goal: float, longest: float) -> float:
     """When a falling loss(t) of a closed form passes ``goal``; inf if not by the time ``longest``."""
     low, high = 0.0, float(longest)
-    if not float(loss(torch.tensor([high]))) <= goal:
+
+    def at(time: float) -> float:
+        return float(loss(torch.tensor([time], dtype=torch.float64)))
+
+    if not at(high) <= goal:
         return float("inf")
     for _ in range(60):
         middle = (low + high) / 2
-        above = float(loss(torch.tensor([middle]))) > goal
-        low, high = (middle, high) if above else (low, middle)
+        low, high = (middle, high) if at(middle) > goal else (low, middle)
     return high
 
 
