@@ -124,16 +124,9 @@ def ridge_probe(
     """
     z_train, z_test, classes, codes = _prepare(z_train, y_train, z_test, y_test, l2)
     z_train, z_test = _standardise(z_train, z_test)
-    n, d = z_train.shape
     targets = F.one_hot(codes, len(classes)).to(z_train.dtype)
     mean = targets.mean(0)
-    gram = z_train.T @ z_train if d <= n else z_train @ z_train.T
-    gram.diagonal().add_(l2 * n)
-    factor = torch.linalg.cholesky(gram)
-    if d <= n:
-        w = torch.cholesky_solve(z_train.T @ (targets - mean), factor)
-    else:
-        w = z_train.T @ torch.cholesky_solve(targets - mean, factor)
+    w = _ridge(z_train, targets - mean, l2)
     return _accuracy(classes[(z_test @ w + mean).argmax(1)], y_test)
 
 
