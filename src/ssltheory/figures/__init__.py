@@ -14,9 +14,12 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.category import StrCategoryLocator
 from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from ssltheory.chapters import Chapter
@@ -96,18 +99,22 @@ def drawn_csv(chapter: Chapter, arrays: dict[str, np.ndarray]) -> str:
     """What the chapter's main figure draws, as CSV: a row a point, with its panel, axes and series.
 
     Curves, points, bars (their centre and height) and images (row, column and value) are there; bands and marks of
-    theory that are drawn as areas are in the arrays of the record.
+    theory that are drawn as areas are in the arrays of the record. Where an axis carries names instead of numbers,
+    ``x_name`` and ``y_name`` give that of the nearest place.
     """
     figure, text = draw(chapter, arrays), io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["panel", "x_axis", "y_axis", "kind", "series", "x", "y", "value"])
+    names = ["x_name", "y_name"]
+    table.writerow(["panel", "x_axis", "y_axis", "kind", "series", *names, "x", "y", "value"])
     for panel, ax in enumerate(figure.axes):
         title = ax.get_title() or ax.get_title("left") or f"panel {panel + 1}"
         about = [title, ax.get_xlabel(), ax.get_ylabel()]
+        x_names, y_names = _names(ax.xaxis), _names(ax.yaxis)
         for kind, series, points in _drawn(ax):
-            table.writerows(
-                [*about, kind, series, *(f"{value:.7g}" for value in point)] for point in points
-            )
+            for point in points:
+                named = _nearest(x_names, point[0]), _nearest(y_names, point[1])
+                numbers = [f"{number:.7g}" for number in point]
+                table.writerow([*about, kind, series, *named, *(numbers + [""])[:3]])
     plt.close(figure)
     return text.getvalue()
 
@@ -127,6 +134,22 @@ def _drawn(ax: Axes) -> Iterator[tuple[str, str, Iterable[Sequence[float]]]]:
         values = values.mean(-1) if values.ndim == 3 else values
         rows = [(x, y, value) for (y, x), value in np.ndenumerate(values)]
         yield "image", _label(image, n), rows
+
+
+def _names(axis: Axis) -> dict[float, str]:
+    """The ticks that say something else than their own place: ``{place: name}``."""
+    if not isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
+        return {}
+    places = axis.get_majorticklocs()
+    words = map(str, axis.get_major_formatter().format_ticks(places))
+    ticks = {
+        p: " ".join(text.split()).replace("−", "-") for p, text in zip(places, words, strict=True)
+    }
+    return {} if all(text in ("", f"{place:g}") for place, text in ticks.items()) else ticks
+
+
+def _nearest(names: dict[float, str], place: float) -> str:
+    return names[min(names, key=lambda tick: abs(tick - place))] if names else ""
 
 
 def _label(artist, n: int) -> str:
