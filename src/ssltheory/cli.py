@@ -114,8 +114,8 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Parent of the runs' folders.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run chapters and print their claims. Verdicts do not change the exit code: `verify` is the gate."""
-    from ssltheory import runner
+    """Run chapters, draw figures, print claims. Verdicts do not change the exit code: `verify` is the gate."""
+    from ssltheory import figures, runner
 
     names = [c.id for c in chapters.all_chapters()] if every else chapter or []
     if not names or (every and chapter):
@@ -123,6 +123,10 @@ def run(
     values = dict(_pair(text) for text in parameter or [])
     planned = {job.folder: job for job in (runner.plan(n, scale, values, out) for n in names)}
     outcomes = runner.run(planned.values(), jobs, recompute)
+    for outcome in outcomes:
+        picture = outcome.job.folder / "figure.png"
+        if outcome.record and not (outcome.reused and picture.exists()):
+            figures.save(outcome.job.chapter, outcome.record.arrays, picture)
     if as_json:
         _print_json(
             [
@@ -142,6 +146,7 @@ def run(
         for outcome in outcomes:
             if outcome.record:
                 _print_claims(outcome.job.chapter.id, outcome.record.judged_today())
+                print(f"figure: {outcome.job.folder / 'figure.png'}\n")
     errors = [outcome.error for outcome in outcomes if outcome.error]
     for error in errors:
         print(f"ssltheory: {error}", file=sys.stderr)
