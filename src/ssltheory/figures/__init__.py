@@ -114,7 +114,7 @@ def drawn_csv(chapter: Chapter, arrays: dict[str, np.ndarray]) -> str:
             for point in points:
                 named = _nearest(x_names, point[0]), _nearest(y_names, point[1])
                 numbers = [f"{number:.7g}" for number in point]
-                table.writerow([*about, kind, series, *named, *(numbers + [""])[:3]])
+                table.writerow([*about, kind, series, *named, *[*numbers, ""][:3]])
     plt.close(figure)
     return text.getvalue()
 
