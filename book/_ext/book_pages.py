@@ -11,6 +11,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from numpy.typing import ArrayLike
+from sphinx.util.typing import stringify_annotation
+
 from ssltheory import explorers
 from ssltheory.repository import repository_url
 
@@ -137,10 +140,23 @@ def load_explorer(app, pagename, templatename, context, doctree):
         app.add_js_file(f"explorers/{script.name}", loading_method="defer")
 
 
+def short_signature(app, what, name, obj, options, signature, returned):
+    """Names for what Sphinx spells out (NumPy's ArrayLike) or cannot read (the repr of a default)."""
+    array_like = stringify_annotation(ArrayLike, "smart")
+
+    def short(text):
+        text = (text or "").replace(array_like, "~numpy.typing.ArrayLike")
+        text = text.replace("<factory>", "...")
+        return re.sub(r"<(?:class|function) '?(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", text) or None
+
+    return short(signature), short(returned)
+
+
 def setup(app):
     """Connect late, after the theme has filled the page's context."""
     app.connect("config-inited", set_repository, priority=100)
     app.connect("autodoc-process-docstring", plain_bars)
+    app.connect("autodoc-process-signature", short_signature)
     app.connect("config-inited", set_site)
     app.connect("html-collect-pages", collect_missing_page)
     app.connect("builder-inited", copy_explorers)
