@@ -74,14 +74,14 @@ def compare(
     contenders = {"ours": ours, **peers}
     repeats = {}
     for who, work in contenders.items():
-        _seconds(work, 1, device)
-        once = min(_seconds(work, 1, device) for _ in range(3))
+        duration(work, 1, device)
+        once = min(duration(work, 1, device) for _ in range(3))
         repeats[who] = max(1, round(at_least / once))
     seconds: dict[str, list[float]] = {who: [] for who in contenders}
     for i in range(rounds):
         for who in list(contenders)[:: -1 if i % 2 else 1]:
             scale = items / (peer_items or {}).get(who, items)
-            seconds[who].append(scale * _seconds(contenders[who], repeats[who], device))
+            seconds[who].append(scale * duration(contenders[who], repeats[who], device))
     return [
         _comparison(name, who, seconds["ours"], seconds[who], items, (aims or {}).get(who))
         for who in peers
@@ -139,7 +139,8 @@ def arguments(benchmark: str, **own: int) -> argparse.Namespace:
     return chosen
 
 
-def _seconds(work: Work, repeats: int, device: str) -> float:
+def duration(work: Work, repeats: int, device: str) -> float:
+    """Seconds a call."""
     _synchronize(device)
     start = time.perf_counter()
     for _ in range(repeats):

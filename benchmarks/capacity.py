@@ -1,0 +1,118 @@
+"""Cost curves for the page on capacity: ``python -m benchmarks.capacity`` writes ``book/capacity.json``.
+
+Sizes of one curve are timed in turn, round after round, so that a busy minute falls on all of them; the median counts.
+The two largest sizes of each curve are held out of its fit.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.harness import Work, arguments, duration, environment
+from ssltheory import augmentations, encoders, losses, train
+from ssltheory.capacity import Curve
+from ssltheory.theory import stepwise
+
+BATCH, DIM = 256, 64
+
+
+def step(model: nn.Module, views: train.Views, steps: int = 2) -> Work:
+    """``steps`` updates of a training run, whose cost is that of ``steps + 1`` losses."""
+    return lambda: train.train(
+        model, views, losses.barlow_twins, steps=steps, lr=1e-4, record_steps=[]
+    )
+
+
+def small_conv(n: int, device: str) -> Work:
+    """Training steps of the small conv net on n images of 32 pixels, drawn and augmented."""
+    encoder = encoders.small_conv(3)
+    model = nn.Sequential(encoder, encoders.projector((encoder.out_features, 128, DIM)))
+    x = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, device=device)
+    return step(model.to(device), train.augmented(x, augmentations.TwoViews(32)))
+
+
+def resnet50(n: int, device: str) -> Work:
+    """Training steps of ResNet-50 on n images of 96 pixels, drawn and augmented."""
+    encoder = encoders.resnet(50, "imagenet")
+    model = nn.Sequential(encoder, encoders.projector((encoder.out_features, 2048, DIM)))
+    x = torch.randint(0, 256, (n, 3, 96, 96), dtype=torch.uint8, device=device)
+    return step(model.to(device), train.augmented(x, augmentations.TwoViews(96)), 1)
+
+
+def width(w: int, device: str) -> Work:
+    """Training steps of a network of two hidden layers of w units, 256 pairs."""
+    x_a, x_b = torch.randn(2, BATCH, 192, device=device)
+    return step(encoders.mlp((192, w, w, DIM)).to(device), train.pairs(x_a, x_b))
+
+
+def dimension(d: int, device: str) -> Work:
+    """The Barlow Twins loss and its gradient, 256 pairs in d dimensions."""
+    z_a, z_b = torch.randn(2, BATCH, d, device=device).requires_grad_()
+    return lambda: torch.autograd.grad(losses.barlow_twins(z_a, z_b), (z_a, z_b))
+
+
+def kernel(n: int, device: str) -> Work:
+    """The closed form of the linear model from an (n, n) moment: its eigenvectors, and the loss at 100 times."""
+    x = torch.randn(n, n, dtype=torch.float64, device=device)
+    gamma, w0 = (x @ x.T) / n, 1e-3 * x[:10]
+    times = torch.logspace(-2, 3, 100, dtype=torch.float64, device=device)
+    return lambda: stepwise.linear_barlow_twins(gamma, dim=10, w0=w0).loss(times)
+
+
+CURVES: dict[str, tuple[Callable[[int, str], Work], str, tuple[int, ...], tuple[int, ...]]] = {
+    "small conv net, 32 px: a step": (
+        small_conv,
+        "images a step",
+        (0, 1),
+        (32, 64, 128, 256, 512, 1024),
+    ),
+    "ResNet-50, 96 px: a step": (resnet50, "images a step", (0, 1), (4, 8, 16, 32, 64)),
+    "MLP, two hidden layers: a step": (
+        width,
+        "width",
+        (0, 1, 2),
+        (128, 256, 512, 1024, 2048, 4096),
+    ),
+    "Barlow Twins, loss and gradient": (
+        dimension,
+        "embedding dimension d",
+        (0, 1, 2),
+        (128, 256, 512, 1024, 2048, 4096),
+    ),
+    "closed form of the linear model": (
+        kernel,
+        "kernel size n",
+        (1, 2, 3),
+        (250, 500, 750, 1000, 2000, 3000),
+    ),
+}
+
+
+def measured(rounds: int, device: str) -> Iterator[Curve]:
+    """Each curve in turn."""
+    for name, (work, unit, powers, sizes) in CURVES.items():
+        works = [work(size, device) for size in sizes]
+        for call in works:
+            call()  # warm
+        times = [[duration(call, 1, device) for call in works] for _ in range(rounds)]
+        medians = tuple(map(statistics.median, zip(*times, strict=True)))
+        yield Curve(name, unit, powers, sizes, medians)
+
+
+def main() -> None:
+    chosen = arguments("capacity")
+    curves = []
+    for curve in measured(chosen.rounds, chosen.device):
+        errors = ", ".join(f"{error:+.0%}" for error in curve.errors)
+        print(f"{curve.name}: {curve.seconds[-1]:.3g} s at {curve.sizes[-1]}; held out {errors}")
+        curves.append(curve.to_dict())
+    document = {"environment": environment(chosen.device), "curves": curves}
+    Path("book/capacity.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
