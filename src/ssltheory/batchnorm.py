@@ -68,10 +68,9 @@ def network(
     if outputs:
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if conv else []
         layers += [nn.Linear(width, outputs)]
-    net = encoders.initialise_(nn.Sequential(*layers), seed)
+    net = encoders.finish_(nn.Sequential(*layers), outputs or width, seed)
     if init == "torch":
         _torch_default_(net, seed)
-    net.out_features = outputs or width
     return net
 
 
@@ -81,7 +80,7 @@ def _torch_default_(net: nn.Module, seed: int) -> None:
     for layer in net.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = layer.weight[0].numel() ** -0.5
-            for part in (layer.weight, layer.bias):
+            for part in layer.parameters():
                 part.copy_(bound * (2 * torch.rand(part.shape, generator=generator) - 1))
 
 
@@ -111,12 +110,13 @@ def fold_(
         z_out = layer(z)
         if isinstance(following, nn.LeakyReLU):
             h = z_out.movedim(1, -1).flatten(0, -2)
-            sigma = h.std(0, correction=0) if scale else torch.ones_like(layer.bias)
+            w, c = layer.get_parameter("weight"), layer.get_parameter("bias")
+            sigma = h.std(0, correction=0) if scale else torch.ones_like(c)
             if not bool((sigma > 0).all()):
                 raise InputError("a unit is constant on this data: there is no σ to divide by")
             mu = torch.zeros_like(sigma) if centre is None else centre(h)
-            layer.weight.div_(sigma.view(-1, *[1] * (layer.weight.ndim - 1)))
-            layer.bias.sub_(mu).div_(sigma)
+            w.div_(sigma.view(-1, *[1] * (w.ndim - 1)))
+            c.sub_(mu).div_(sigma)
             z_out = layer(z)
         z = z_out
     return net
@@ -125,7 +125,7 @@ def fold_(
 def layers(net: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
     """``(w, c)`` of the layers before an activation, in order."""
     return [
-        (layer.weight.detach(), layer.bias.detach())
+        (layer.get_parameter("weight").detach(), layer.get_parameter("bias").detach())
         for layer, following in pairwise(net)
         if isinstance(following, nn.LeakyReLU)
     ]
@@ -247,7 +247,7 @@ def trained(
 
     found = train.train(Classifier(model), draw, cross_entropy, **settings)
     if not alone:
-        state = model.member.state_dict()
+        state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
     return found

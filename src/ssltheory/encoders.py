@@ -45,7 +45,7 @@ def mlp(widths: Sequence[int], batch_norm: bool = False, bias: bool = True) -> n
             layers += [nn.BatchNorm1d(widths[i])] if batch_norm else []
             layers += [nn.ReLU()]
         layers += [nn.Linear(width_in, width_out, bias=bias)]
-    return _finish(nn.Sequential(*layers), widths[-1])
+    return finish_(nn.Sequential(*layers), widths[-1])
 
 
 def projector(widths: Sequence[int], batch_norm: bool = True) -> nn.Sequential:
@@ -72,7 +72,7 @@ def small_conv(
         layers += [nn.BatchNorm2d(width)] if batch_norm else []
         layers += [nn.ReLU()]
         channels_in = width
-    return _finish(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1])
+    return finish_(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1])
 
 
 def resnet(
@@ -100,7 +100,7 @@ def resnet(
     net.conv1 = nn.Conv2d(channels_in, 64, size, stride, padding, bias=False)
     if stem == "cifar":
         net.maxpool = nn.Identity()
-    return _finish(net, out_features)
+    return finish_(net, out_features)
 
 
 @torch.no_grad()
@@ -317,9 +317,10 @@ def activations(
     return outputs
 
 
-def _finish(net: M, out_features: int) -> M:
-    net.out_features = out_features
-    return initialise_(net)
+def finish_(net: M, out_features: int, seed: int = 0) -> M:
+    """Give a network its ``out_features`` and its start (``initialise_``), in place."""
+    net.out_features = out_features  # type: ignore[assignment]
+    return initialise_(net, seed)
 
 
 def _check_widths(name: str, widths: Sequence[int], least: int) -> None:

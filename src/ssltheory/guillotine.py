@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,9 @@ class Style:
         angle = math.radians(self.rotation) * u[:, 0]
         across, down = 2 * self.shift * u[:, 1], 2 * self.shift * u[:, 2]
         rows = [angle.cos(), -angle.sin(), across, angle.sin(), angle.cos(), down]
-        grid = F.affine_grid(torch.stack(rows, -1).view(-1, 2, 3), x.shape, align_corners=False)
+        grid = F.affine_grid(
+            torch.stack(rows, -1).view(-1, 2, 3), list(x.shape), align_corners=False
+        )
         turned = F.grid_sample(x, grid, align_corners=False)
         return turned * (1 + self.brightness * u[:, 3])[:, None, None, None]
 
@@ -114,6 +116,7 @@ def network(
         seed: of the initial parameters.
     """
     channels, height, side = shape
+    trunk: Any  # with ``out_features``
     if encoder == "resnet18":
         trunk = encoders.resnet(18, "cifar" if side < 64 else "imagenet", channels)
         backbone = trunk.out_features
@@ -127,9 +130,7 @@ def network(
     )
     if classes:
         parts["classifier"] = nn.Linear(dim, classes)
-    net = encoders.initialise_(nn.Sequential(parts), seed)
-    net.out_features = classes or dim
-    return net
+    return encoders.finish_(nn.Sequential(parts), classes or dim, seed)
 
 
 def cuts(net: nn.Sequential) -> list[str]:
@@ -139,11 +140,12 @@ def cuts(net: nn.Sequential) -> list[str]:
     def rectified(part: nn.Module) -> list[str]:
         return [name for name, module in part.named_children() if isinstance(module, nn.ReLU)]
 
-    inner = RESNET_STAGES if hasattr(net.trunk, "layer4") else rectified(net.trunk)[:-1]
+    trunk, head = net.get_submodule("trunk"), net.get_submodule("head")
+    inner = RESNET_STAGES if hasattr(trunk, "layer4") else rectified(trunk)[:-1]
     return [
         *(f"trunk.{name}" for name in inner),
         "trunk",
-        *(f"head.{name}" for name in rectified(net.head)),
+        *(f"head.{name}" for name in rectified(head)),
         "head",
     ]
 
@@ -168,7 +170,7 @@ def views(x: Tensor, y: Tensor, variants: Sequence[Variant], batch_size: int) ->
     by_label = any(variant.method == "labels" for variant in variants)
 
     def pairs(generator: Generator) -> tuple[Tensor, Tensor]:
-        random = {"generator": generator, "device": y.device}
+        random: dict[str, Any] = {"generator": generator, "device": y.device}
         image = torch.rand(y.shape, **random).argsort(1)[:, :batch_size]
         partner = partners(y, image, generator) if by_label else image
         u = draw(2, *image.shape, generator=generator)
@@ -244,7 +246,7 @@ def trained(
 
         found = train.train(model, drawn, loss, **settings)
     if not alone:
-        state = model.member.state_dict()
+        state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
     return found.seconds

@@ -37,7 +37,7 @@ def copying(delay: int, *shape: int, generator: Generator) -> tuple[Tensor, Tens
     Returns:
         Tokens and targets, int64 ``(delay + 20, *shape)``; targets are letters or blank.
     """
-    random = {"generator": generator, "device": generator.device}
+    random: dict[str, Any] = {"generator": generator, "device": generator.device}
     letters = torch.randint(LETTERS, (LENGTH, *shape), **random)
     tokens = torch.full((delay + 2 * LENGTH, *shape), BLANK, device=letters.device)
     targets = tokens.clone()
@@ -222,19 +222,18 @@ def classifier(
     shape: tuple[int, int, int],
     classes: int,
     seed: int,
-) -> nn.Module:
+) -> nn.Sequential:
     """A network with a square layer: an MLP of two hidden layers of 256, or a ResNet-18 and its last convolution."""
     if encoder == "mlp":
         net = encoders.mlp([math.prod(shape), 256, 256, classes])
     else:
-        body = encoders.resnet(18, "cifar" if shape[-1] < 64 else "imagenet", shape[0])
+        body: Any = encoders.resnet(18, "cifar" if shape[-1] < 64 else "imagenet", shape[0])
         net = nn.Sequential(body, nn.Linear(body.out_features, classes))
-        net.out_features = classes
-    return encoders.initialise_(net, seed)
+    return encoders.finish_(net, classes, seed)
 
 
 def gradient_shares(
-    nets: Sequence[nn.Module],
+    nets: Sequence[nn.Sequential],
     x: Tensor,
     y: Tensor,
     lr: float,
@@ -260,11 +259,11 @@ def gradient_shares(
         what the best approximation of rank 8 does.
     """
     looks = sorted({0, min(10, steps), steps // 4, steps})
-    together = len(list(nets[0])) > 2
+    together = len(nets[0]) > 2
     members = [encoders.stack(nets)] if together else list(nets)
 
     def taken_apart(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        weight = net[2].weight if together else net[0].layer4[1].conv2.weight
+        weight = net.get_parameter("2.weight" if together else "0.layer4.1.conv2.weight")
         loss = cross_entropy(net(x), y).sum()
         (g,) = torch.autograd.grad(loss, weight)
         return g if together else g.flatten(1)[None]
@@ -274,6 +273,10 @@ def gradient_shares(
         members, [x] if together else x, [y] if together else y, strict=True
     ):
         first = images[..., :batch_size, :, :, :], labels[..., :batch_size]
+
+        def share(step: int, model: nn.Module, loss: Tensor, first=first) -> Tensor:
+            return _share(taken_apart(model.get_submodule("net"), *first))
+
         found = train.train(
             Classifier(net.to(x.device)),
             labelled(images, labels, lambda v, generator: v, batch_size),
@@ -281,7 +284,7 @@ def gradient_shares(
             steps=steps,
             lr=lr,
             momentum=0.9,
-            record=lambda step, model, loss, first=first: _share(taken_apart(model.net, *first)),
+            record=share,
             record_steps=looks,
             seed=seed,
             description="gradients",
@@ -289,7 +292,7 @@ def gradient_shares(
         rows.append(torch.stack(found.records, 1))
         last.append(taken_apart(net, *first))
     g = torch.cat(last)
-    draw = {"generator": Generator(x.device).manual_seed(seed), "device": x.device}
+    draw: dict[str, Any] = {"generator": Generator(x.device).manual_seed(seed), "device": x.device}
     pairs = [lsi(g, 8, draw["generator"]), column_sampling(g, 8, draw["generator"], columns=16)]
     rank = min(batch_size, *g.shape[1:]) if together else min(g.shape[1:])
     left = torch.randn(len(y), g.shape[1], rank, **draw)
