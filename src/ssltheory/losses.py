@@ -161,14 +161,15 @@ def byol(
     Raises:
         InputError: if the shapes differ.
     """
-    loss = 0.0
-    for (p, _), (_, z) in ((a, b), (b, a)):
+
+    def one_way(p: Tensor, z: Tensor) -> Tensor:
         _shape("byol", p, z)
         if normalize:
             p, z = F.normalize(p, dim=-1), F.normalize(z, dim=-1)
         z = z.detach() if stop_gradient else z
-        loss = loss + (p - z).square().sum(-1).mean(-1)
-    return loss
+        return (p - z).square().sum(-1).mean(-1)
+
+    return one_way(a[0], b[1]) + one_way(b[0], a[1])
 
 
 def simsiam(
@@ -189,12 +190,13 @@ def simsiam(
     Raises:
         InputError: if the shapes differ.
     """
-    loss = 0.0
-    for (p, _), (_, z) in ((a, b), (b, a)):
+
+    def one_way(p: Tensor, z: Tensor) -> Tensor:
         _shape("simsiam", p, z)
         z = z.detach() if stop_gradient else z
-        loss = loss - F.cosine_similarity(p, z, dim=-1).mean(-1) / 2
-    return loss
+        return -F.cosine_similarity(p, z, dim=-1).mean(-1) / 2
+
+    return one_way(a[0], b[1]) + one_way(b[0], a[1])
 
 
 def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, int]:
