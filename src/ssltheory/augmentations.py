@@ -376,7 +376,8 @@ def _constants(
     """mean and 1 / std, ``(c, 1, 1)``: kept, since moving them to a GPU waits for it."""
     scale = 1 / torch.tensor(std, dtype=torch.float64)
     shift = torch.tensor(mean, dtype=torch.float64)
-    return tuple(t.to(device, dtype)[:, None, None] for t in (shift, scale))
+    shift, scale = (t.to(device, dtype)[:, None, None] for t in (shift, scale))
+    return shift, scale
 
 
 def _grey(x: Tensor) -> Tensor:

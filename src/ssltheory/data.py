@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -230,7 +231,7 @@ def _digits() -> Source:
     )
 
 
-def _torchvision_parts(name: str, download: bool) -> list[tuple[str, object]]:
+def _torchvision_parts(name: str, download: bool) -> list[tuple[str, Any]]:
     from torchvision import datasets
 
     root = str(folder())
@@ -414,7 +415,7 @@ def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Sour
                 for member in tar:
                     if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
                         members.append(member.name)
-                        blobs.append(tar.extractfile(member).read())
+                        blobs.append(tar.extractfile(member).read())  # type: ignore[union-attr]
         except DAMAGE as error:
             raise InputError(f"{path.name} is damaged or no tar: copy it again") from error
     order = sorted(range(len(members)), key=members.__getitem__)

@@ -11,11 +11,10 @@ last, so that stopping in time is the regulariser. Lengths of the axes and units
 an axis means something where neighbours on it resemble each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -102,8 +101,8 @@ def factorize(
         InputError: for a NaN in y, an axis too short, axes or a rank that do not fit, a setting out of range.
         RunError: if the distance from y becomes infinite or NaN.
     """
-    alone = isinstance(seed, Integral)
-    seeds = [seed] if alone else list(seed)
+    alone = not isinstance(seed, Iterable)
+    seeds = list(seed) if isinstance(seed, Iterable) else [seed]
     y = torch.as_tensor(y, device=device).float()
     y = y.unsqueeze(0) if alone else y
     groups = _groups(y, seeds, axes)
@@ -155,8 +154,8 @@ def factorize(
     tall = [u.mT.reshape(len(seeds), *length, rank) for u, length in pairs]
     if alone:
         tall, history = [u[0] for u in tall], history[0]
-    step, stopped = (part[0] if alone else part for part in (best.step, ~best.running))
-    return Factorization(array(best.factors), tuple(tall), history, step, stopped)
+    kept, stopped = (part[0] if alone else part for part in (best.step, ~best.running))
+    return Factorization(array(best.factors), tuple(tall), history, kept, stopped)
 
 
 def product(factors: Sequence[Tensor]) -> Tensor:
@@ -221,9 +220,10 @@ class _Scale(nn.Module):
         self.members = members
 
         def layer(into: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-            edges = {"padding": kernel // 2, "padding_mode": "reflect" if kernel > 1 else "zeros"}
-            sizes = members * into, members * out, kernel, stride
-            return [convolution(*sizes, groups=members, **edges), *normed(out), nn.LeakyReLU(SLOPE)]
+            sizes = members * into, members * out, kernel, stride, kernel // 2
+            edges: Literal["reflect", "zeros"] = "reflect" if kernel > 1 else "zeros"
+            conv = convolution(*sizes, groups=members, padding_mode=edges)
+            return [conv, *normed(out), nn.LeakyReLU(SLOPE)]
 
         def normed(width: int) -> list[nn.Module]:
             return [norm(members * width, track_running_stats=False)]
@@ -279,7 +279,9 @@ class _Best:
     """The iterate nearest to y so far, of each member that still runs; none runs on below its noise."""
 
     def __init__(self, level: Tensor) -> None:
-        self.level, self.history, self.factors = level, [], []
+        self.level = level
+        self.history: list[Tensor] = []
+        self.factors: list[Tensor] = []
         self.smallest = torch.full_like(level, torch.inf)
         self.step = torch.zeros_like(level, dtype=torch.long)
         self.running = torch.ones_like(level, dtype=torch.bool)
@@ -313,7 +315,7 @@ def _initialise(net: nn.Module, generators: Sequence[Generator]) -> None:
     for layer in net.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d):
             bound = layer.weight[0].numel() ** -0.5
-            for part in (layer.weight, layer.bias):
+            for part in layer.parameters():
                 part.copy_(bound * (2 * _drawn(torch.rand, part.shape, generators) - 1))
 
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def voronoi_cube(side: int, bands: int, materials: int, generator: Generator) ->
 
     Four cells a material; a spectrum is three bumps as in ``smooth``. Largest entry 1.
     """
-    random = {"generator": generator, "device": generator.device}
+    random: dict[str, Any] = {"generator": generator, "device": generator.device}
     seeds = torch.rand(4 * materials, 2, **random)
     at = (torch.arange(side, device=generator.device) + 0.5) / side
     nearest = torch.cdist(torch.cartesian_prod(at, at), seeds).argmin(1)
@@ -132,7 +133,7 @@ def nmf(y: Tensor, rank: int, seed: int = 0) -> Tensor:
 def free_factors(y: Tensor, rank: int, generator: Generator, steps: int = 300) -> Tensor:
     """U V at the end of a descent on ‖y − U V‖² with no network at all: L-BFGS, float64, ``(..., n, m)``."""
     shapes = (*y.shape[:-1], rank), (*y.shape[:-2], rank, y.shape[-1])
-    random = {"generator": generator, "device": y.device, "dtype": torch.float64}
+    random: dict[str, Any] = {"generator": generator, "device": y.device, "dtype": torch.float64}
     u, v = (torch.randn(shape, **random).div_(10).requires_grad_() for shape in shapes)
     optimizer = torch.optim.LBFGS(
         [u, v], max_iter=steps, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
@@ -233,7 +234,7 @@ def _pair(into: int, out: int) -> nn.Sequential:
 
 
 def _bumps(side: int, rank: int, generator: Generator) -> Tensor:
-    random = {"generator": generator, "device": generator.device}
+    random: dict[str, Any] = {"generator": generator, "device": generator.device}
     at = torch.linspace(0, 1, side, device=generator.device)
     centre, width = torch.rand(2, rank, 3, 1, **random)
     width = 0.03 + 0.09 * width

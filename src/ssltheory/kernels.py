@@ -14,6 +14,8 @@ The 2 is that of ReLU, so that the outputs at the start are distributed as those
 import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import scipy.sparse.linalg
@@ -158,13 +160,13 @@ def empirical_ntk(model: nn.Module, x: Tensor, y: Tensor | None = None) -> Tenso
             "freeze the others with requires_grad_(False)"
         )
     symmetric, x = y is None, x.detach().double()
-    y = x if symmetric else y.detach().double()
+    y = x if y is None else y.detach().double()
     kernel = x.new_empty(len(x), len(y))
     for i in range(0, len(x), POINTS):
         here = _passes(model, layers, x[i : i + POINTS])
         for j in range(i if symmetric else 0, len(y), POINTS):
             there = here if symmetric and i == j else _passes(model, layers, y[j : j + POINTS])
-            block = sum(map(_contribution, layers, here, there))
+            block = reduce(torch.add, map(_contribution, layers, here, there))
             kernel[i : i + POINTS, j : j + POINTS] = block
             if symmetric:
                 kernel[j : j + POINTS, i : i + POINTS] = block.mT
@@ -181,8 +183,8 @@ def operator(kernel: Kernel, x: Tensor) -> scipy.sparse.linalg.LinearOperator:
     n = len(x)
 
     def product(v: np.ndarray) -> np.ndarray:
-        v = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64)).to(x.device)
-        blocks = [kernel(rows, x) @ v for rows in x.split(max(1, BLOCK // n))]
+        columns = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64)).to(x.device)
+        blocks = [kernel(rows, x) @ columns for rows in x.split(max(1, BLOCK // n))]
         return torch.cat(blocks).cpu().numpy()
 
     return scipy.sparse.linalg.LinearOperator(
@@ -296,7 +298,7 @@ def _expectations(sigma: Tensor, s_x: Tensor, s_y: Tensor) -> tuple[Tensor, Tens
 Pass = tuple[Tensor, Tensor]  # inputs (n, places, in) and gradients (n, d, places, out) of a layer
 
 
-def _passes(model: nn.Module, layers: list[nn.Module], x: Tensor) -> list[Pass]:
+def _passes(model: nn.Module, layers: Sequence[nn.Module], x: Tensor) -> list[Pass]:
     """What goes forward into every layer, and what comes back to it from each output."""
     calls: dict[nn.Module, list[Pass]] = {layer: [] for layer in layers}
     hooks = [
@@ -357,7 +359,7 @@ def _with_bias(layer: nn.Module, a: Tensor) -> Tensor:
     return torch.cat(parts, 2)
 
 
-def _places(layer: nn.Module, a: Tensor) -> Tensor:
+def _places(layer: Any, a: Tensor) -> Tensor:
     """Inputs as ``(n, places, in)``: of a convolution, its patches."""
     if isinstance(layer, nn.Linear):
         return a.reshape(len(a), -1, a.shape[-1])

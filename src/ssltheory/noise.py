@@ -79,8 +79,8 @@ def gaussianity(
         x: ``(n, ...)``, the images.
         level: of the test. Outputs that no noise moves have no p-value and do not count.
     """
-    p = [normality(respond(model, image, sigma, n_draws, generator)) for image in x]
-    p = torch.cat(p, -1)
+    responses = (respond(model, image, sigma, n_draws, generator) for image in x)
+    p = torch.cat([normality(z) for z in responses], -1)
     share = (p < level).sum(-1) / (~p.isnan()).sum(-1)
     return Gaussianity(p.nanmean(-1), p.nanmedian(-1).values, share)
 

@@ -4,7 +4,7 @@ Settings named after a data set are those of tian2021directpred, read in the pap
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def two_views(augment: Augment, size: int, area: float) -> TwoViews:
     if augment == "cifar10":
         mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
         return TwoViews(size, scale, blur=0, mean=mean, std=std)
-    jitter = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
+    jitter: dict[str, Any] = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
     return TwoViews(size, scale, **jitter, blur=1, kernel_size=9, sigma=(0.1, 2.0))
 
 
@@ -50,9 +50,13 @@ def whole(x: Tensor, views: TwoViews) -> Tensor:
         ``(n, c, size, size)`` floating point.
     """
     n, _, h, w = x.shape
-    box = (x.new_full((n,), side, dtype=torch.float32) for side in (0, 0, h, w))
-    x = augmentations.resized_crop(x, *box, views.size)
-    return x if views.mean is None else augmentations.normalize(x, views.mean, views.std)
+    top, left, height, width = (
+        x.new_full((n,), side, dtype=torch.float32) for side in (0, 0, h, w)
+    )
+    x = augmentations.resized_crop(x, top, left, height, width, views.size)
+    if views.mean is None or views.std is None:
+        return x
+    return augmentations.normalize(x, views.mean, views.std)
 
 
 def network(
@@ -64,6 +68,7 @@ def network(
     64 pixels a side on with its usual stem, below with the stem for CIFAR. ``small_conv`` is ours: 12, 24 and 48
     channels. Convolutions start as ``encoders.initialise_`` draws them (ours).
     """
+    body: Any  # with ``out_features``
     if encoder == "small_conv":
         body = encoders.small_conv(channels, SMALL)
     else:

@@ -8,11 +8,14 @@ their state is in the state dict, so that a checkpoint resumes them.
 
 import math
 from abc import ABC, abstractmethod
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ssltheory.errors import InputError
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def linear(dim: int, bias: bool = False, seed: int = 0) -> nn.Linear:
@@ -62,6 +65,11 @@ class Symmetric(nn.Module):
 
 class _FromMoment(nn.Module, ABC):
     """A predictor that is a function of F ← ρF + (1−ρ) E z zᵀ; the first batch initialises F."""
+
+    f: Tensor
+    started: Tensor
+    moment: Tensor
+    count: Tensor
 
     def __init__(self, dim: int, rho: float, eps: float, learn: bool) -> None:
         super().__init__()
@@ -192,6 +200,8 @@ class Optimal(nn.Module):
         InputError: for a setting out of range.
     """
 
+    weight: Tensor
+
     def __init__(self, dim: int, ridge: float = 0.0) -> None:
         super().__init__()
         _check_dim(dim)
@@ -285,7 +295,7 @@ def after_step(step: int, model: Siamese, every: int = 1) -> None:
 
 
 @torch.no_grad()
-def _initialise(module: nn.Module, seed: int) -> nn.Module:
+def _initialise(module: M, seed: int) -> M:
     """PyTorch's default, U(±1/√fan_in), of linear layers, from a seed of its own."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():

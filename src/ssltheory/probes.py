@@ -99,7 +99,8 @@ def linear_probe(
     with torch.enable_grad():
         optimizer.step(objective)
         objective()
-    if not (left := max(w.grad.abs().max().item(), b.grad.abs().max().item())) < 1e-5:
+    gradients = [p.grad.abs().max().item() for p in (w, b)]  # type: ignore[union-attr]
+    if not (left := max(gradients)) < 1e-5:
         raise RunError(
             f"the linear probe did not converge (gradient {left:.1e} after {max_iter} iterations): "
             f"raise max_iter or l2 (now {l2:g})"

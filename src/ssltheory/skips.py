@@ -35,9 +35,12 @@ class SkipNet(nn.Module):
         InputError: if there is no block.
     """
 
+    rho: Tensor
+    eta: Tensor
+
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Sequence[int],
         width: int,
         depth: int,
         out_features: int,
@@ -100,8 +103,8 @@ def network(
     """
     net = SkipNet(x.shape[1:], width, depth, out_features, rho, eta)
     net = encoders.initialise_(net, seed).to(x)
-    for block in net.blocks:
-        block.weight.mul_(sigma / 2**0.5)
+    for k in range(depth):
+        net.get_parameter(f"blocks.{k}.weight").mul_(sigma / 2**0.5)
     net.readout.weight.mul_(0.3 / encoders.rms(net(x)))
     return net
 
@@ -141,7 +144,8 @@ def affine_error(net: SkipNet, x: Tensor, seed: int = 0) -> float:
         |f(W + tV) − f(W) − M_x (tV * z)| / |M_x (tV * z)|.
     """
     net, x = copy.deepcopy(net).double(), x[:1].double()
-    weight, names = net.blocks[0].weight, [f"blocks.{k}" for k in range(len(net.blocks))]
+    weight = net.get_parameter("blocks.0.weight")
+    names = [f"blocks.{k}" for k in range(len(net.blocks))]
     draw = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
     direction = (draw / draw.norm()).to(weight)
 
@@ -182,7 +186,7 @@ def sharpness(net: SkipNet, x: Tensor) -> float:
 
 def unstack(stack: nn.Module, nets: Sequence[SkipNet]) -> list[SkipNet]:
     """The networks with the parameters that their ``encoders.stack`` has now, in place."""
-    state = stack.member.state_dict()
+    state = stack.get_submodule("member").state_dict()
     for k, net in enumerate(nets):
         net.load_state_dict({name: value[k] for name, value in state.items()})
     return list(nets)

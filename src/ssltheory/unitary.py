@@ -19,7 +19,7 @@ Every function takes leading axes, of matrices side by side; float32, float64 an
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -269,12 +269,12 @@ class ProjUNN(torch.optim.Optimizer):
         others = [p for p in params if id(p) not in own]
         groups = [{"params": turned, "unitary": True}, {"params": others, "unitary": False}]
         groups = [group for group in groups if group["params"]]
-        defaults = {"lr": lr, "rank": rank, "method": method, "approximation": approximation}
-        defaults |= {"alpha": alpha, "eps": eps, "divider": divider}
+        defaults: dict[str, Any] = {"lr": lr, "rank": rank, "method": method}
+        defaults |= {"approximation": approximation, "alpha": alpha, "eps": eps, "divider": divider}
         super().__init__(groups, defaults | {"reproject_every": reproject_every, "seed": seed})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient."""
         loss = None
         if closure is not None:
@@ -283,16 +283,16 @@ class ProjUNN(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, group)
+                    self._update(p, p.grad, group)
         return loss
 
-    def _update(self, p: Tensor, group: dict) -> None:
+    def _update(self, p: Tensor, g: Tensor, group: dict) -> None:
         state = self.state[p]
         if not state:
             state["step"] = 0
             if group["alpha"] is not None:
                 state["square_avg"] = torch.zeros_like(p.real if p.is_complex() else p)
-        g, state["step"] = p.grad, state["step"] + 1
+        state["step"] += 1
         if group["alpha"] is not None:
             state["square_avg"].lerp_(_squares(g), 1 - group["alpha"])
             g = g / (state["square_avg"].sqrt() + group["eps"])

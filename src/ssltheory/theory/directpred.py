@@ -247,8 +247,8 @@ def eigenspace_flow(
         return half + half.T - 2 * weight_decay * f, -alpha_p * gradient - weight_decay * w_p
 
     starts = [m.to(torch.float64).cpu().numpy() for m in (f, w_p)]
-    f, w_p = _integrate(velocity, starts, np.asarray(times, dtype=np.float64))
-    return torch.from_numpy(f), torch.from_numpy(w_p)
+    f_t, w_p_t = _integrate(velocity, starts, np.asarray(times, dtype=np.float64))
+    return torch.from_numpy(f_t), torch.from_numpy(w_p_t)
 
 
 def commutator(f: Tensor, w_p: Tensor) -> Tensor:
@@ -388,7 +388,7 @@ def fixed_points(
     with np.errstate(invalid="ignore"):
         root = np.sqrt(tau**2 - 4 * eta * (1 + noise))
     p_minus, p_plus = (tau - root) / (2 * (1 + noise)), (tau + root) / (2 * (1 + noise))
-    return FixedPoints(p_minus, p_plus, p_plus**2 / alpha_p)
+    return FixedPoints(p_minus, p_plus, p_plus**2 / np.asarray(alpha_p))
 
 
 def collapse_threshold(noise: ArrayLike, tau: ArrayLike = 1.0) -> np.ndarray:

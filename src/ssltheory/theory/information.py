@@ -184,8 +184,7 @@ def normality(z: Tensor) -> Tensor:
 
 def _skewness_score(skewness: Tensor, n: int) -> Tensor:
     y = skewness * ((n + 1) * (n + 3) / (6 * (n - 2))) ** 0.5
-    beta = 3 * (n**2 + 27 * n - 70) * (n + 1) * (n + 3)
-    beta /= (n - 2) * (n + 5) * (n + 7) * (n + 9)
+    beta = 3 * (n**2 + 27 * n - 70) * (n + 1) * (n + 3) / ((n - 2) * (n + 5) * (n + 7) * (n + 9))
     w_squared = (2 * (beta - 1)) ** 0.5 - 1
     return (y * ((w_squared - 1) / 2) ** 0.5).asinh() / (math.log(w_squared) / 2) ** 0.5
 

@@ -13,6 +13,7 @@ All of it is float64.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -24,7 +25,7 @@ from torch import Tensor
 from ssltheory.errors import InputError
 from ssltheory.theory.spectral_embedding import ITERATIVE, top_eigenvectors
 
-Adjacency = Tensor | np.ndarray | scipy.sparse.sparray
+Adjacency: TypeAlias = Tensor | np.ndarray | scipy.sparse.sparray
 
 TIE = 1e-9  # eigenvalues of the target this near to one another are one; they are of order 1
 CHUNK = 512  # columns solved for at a time
@@ -123,22 +124,23 @@ def induced_kernel(
     vicreg = method == "vicreg"
     factor = _Factor(k, overwrite)
     k_one = factor.solve(torch.ones_like(k[:, :1])) if vicreg else None
-    z, solved = [], []
+    modes: list[Tensor] = []
+    coefficients: list[Tensor] = []
     left = dim
     for value, basis in _eigenspaces(a, vicreg, beta, dim, k):
         if left == 0 or value <= TIE:
             break
         columns = _least_norm(basis, left, factor, k_one)
         left -= columns.shape[1]
-        z.append(value**0.5 * columns)
-        solved.append(factor.solve(z[-1]))
+        modes.append(value**0.5 * columns)
+        coefficients.append(factor.solve(modes[-1]))
     z, solved = (
         torch.nn.functional.pad(torch.cat(parts, 1), (0, left))
         if parts
         else k.new_zeros(len(k), dim)
-        for parts in (z, solved)
+        for parts in (modes, coefficients)
     )
-    if vicreg:
+    if k_one is not None:
         mean = solved.sum(0) / k_one.sum()
         z, solved = z - mean, solved - k_one * mean
     return InducedKernel(solved, z)
@@ -197,9 +199,9 @@ def _eigenspaces(
             values += list(w)
             rows += [at] * len(w)
             entries += list(v.T)
-    values = np.array(values)
-    ranked = np.argsort(-values, kind="stable")
-    ends = np.flatnonzero(-np.diff(values[ranked]) > TIE) + 1
+    spectrum = np.array(values)
+    ranked = np.argsort(-spectrum, kind="stable")
+    ends = np.flatnonzero(-np.diff(spectrum[ranked]) > TIE) + 1
     for group in np.split(ranked, ends):
         indices = np.concatenate([rows[j] for j in group])
         columns = np.repeat(np.arange(len(group)), [len(rows[j]) for j in group])
@@ -209,7 +211,7 @@ def _eigenspaces(
             (n, len(group)),
             check_invariants=False,
         )
-        yield float(values[group].mean()), basis.to(like).coalesce()
+        yield float(spectrum[group].mean()), basis.to(like).coalesce()
 
 
 def _least_norm(basis: Tensor, dim: int, k: _Factor, k_one: Tensor | None) -> Tensor:

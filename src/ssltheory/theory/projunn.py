@@ -21,7 +21,7 @@ from torch import Tensor
 from ssltheory.unitary import nearest_unitary
 
 
-def remaining(t: Tensor) -> Tensor:
+def remaining(t: Tensor | float) -> Tensor:
     """‖U − U_tar‖²_F / 2n at time t from a Haar start, n large: 1 − tanh(t / 2)."""
     return 1 - torch.tanh(torch.as_tensor(t) / 2)
 

@@ -24,6 +24,8 @@ from torch import Tensor
 
 from ssltheory.errors import InputError
 
+Layers = Tensor | Sequence[Tensor]  # an entry a layer
+
 Bounds = tuple[Tensor, Tensor]  # lower, upper
 
 
@@ -137,7 +139,7 @@ def flip_bound(row: Tensor, eta: float) -> Tensor:
 
 
 def forward(
-    z: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], eta: float, rho: float
+    z: Tensor, weights: Layers, biases: Layers, eta: float, rho: float
 ) -> tuple[Tensor, list[Tensor]]:
     """The layers' output z_L, and the diagonals of D_l.
 
@@ -158,7 +160,7 @@ def forward(
     return z, slopes
 
 
-def local_matrices(weights: Sequence[Tensor], slopes: Sequence[Tensor], rho: float) -> Tensor:
+def local_matrices(weights: Layers, slopes: Layers, rho: float) -> Tensor:
     """∏_{l>0} (D_l W_l + ρ I) D_0 of each input: M_x but for the readout.
 
     Args:
@@ -220,8 +222,8 @@ def loss_along(
     direction: Tensor,
     z: Tensor,
     y: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    weights: Layers,
+    biases: Layers,
     readout: Tensor,
     eta: float,
     rho: float,

@@ -173,7 +173,8 @@ def top_eigenvectors(product: Product, dim: int, like: Tensor) -> tuple[Tensor, 
     start = np.random.default_rng(0).standard_normal(n)
     values, vectors = eigsh(operator, dim, which="LA", v0=start)
     order = values.argsort()[::-1].copy()
-    return tuple(torch.from_numpy(z).to(like) for z in (values[order], vectors[:, order]))
+    values, vectors = (torch.from_numpy(z).to(like) for z in (values[order], vectors[:, order]))
+    return values, vectors
 
 
 # Optima of a linear network, Z = X W

@@ -145,8 +145,8 @@ def partition(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> P
     whole = np.array([[left, low], [right, low], [right, high], [left, high]])
     cells = [(whole, np.eye(2), np.zeros(2))]
     polygons, depth, cuts = [], [], []
-    for number, (w, c) in enumerate(layers):
-        w, c = (part.detach().cpu().double().numpy() for part in (w, c))
+    for number, layer in enumerate(layers):
+        w, c = (part.detach().cpu().double().numpy() for part in layer)
         after = []
         for polygon, slopes, constants in cells:
             slopes, constants = w @ slopes, w @ constants + c
@@ -172,13 +172,15 @@ def partition(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> P
     )
 
 
-def _distances(points: np.ndarray, slopes: np.ndarray, constants: np.ndarray) -> np.ndarray:
+def _distances(points: np.ndarray, slopes: np.ndarray, constants: np.ndarray | float) -> np.ndarray:
     """Signed distances of points from lines, ``(points, lines)``."""
     length = np.sqrt((slopes**2).sum(-1))
     return (points @ slopes.T + constants) / np.maximum(length, 1e-300)
 
 
-def _cut(polygon: np.ndarray, slope: np.ndarray, constant: float, thin: float):
+def _cut(
+    polygon: np.ndarray, slope: np.ndarray, constant: float, thin: float
+) -> tuple[list[np.ndarray], np.ndarray | None]:
     """A convex polygon's parts on both sides of a line, and the cut's two ends; itself and None if it is not cut."""
     distance = _distances(polygon, slope[None], constant)[:, 0]
     if distance.min() >= -thin or distance.max() <= thin:
@@ -193,8 +195,8 @@ def _cut(polygon: np.ndarray, slope: np.ndarray, constant: float, thin: float):
         if d * e < 0:
             points.append(here + d / (d - e) * (there - here))
             sides.append(0.0)
-    points, sides = np.array(points), np.array(sides)
-    return [points[sides <= 0], points[sides >= 0]], points[sides == 0]
+    corners, side = np.array(points), np.array(sides)
+    return [corners[side <= 0], corners[side >= 0]], corners[side == 0]
 
 
 def regions(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> int:

@@ -157,7 +157,7 @@ def linear_barlow_twins(
         growth = torch.log1p(4 * lr * lam.clamp(min=-1 / (8 * lr))) / (4 * lr)
     if w0 is None:
         u = torch.eye(dim, dtype=torch.float64, device=gamma.device)
-        s_0 = torch.full_like(top, float(init_scale))
+        s_0 = torch.full_like(top, float(init_scale))  # type: ignore[arg-type]
         start = u @ torch.diag(s_0) @ v.mT @ vectors
     else:
         start = _checked_start(w0, dim, len(gamma)) @ vectors
