@@ -57,10 +57,10 @@ def write(base: Path) -> Path:
                 title, headings, pdf = _printed(browser, f"{address}{page}.html", start)
                 _append(book, pdf)
                 if caption and start == first:
-                    part = book.add_outline_item(caption, first)
-                item = book.add_outline_item(title, start, parent=part)
+                    part = book.add_outline_item(title=caption, page_number=first)
+                item = book.add_outline_item(title=title, page_number=start, parent=part)
                 for heading, at in zip(headings, _sections(pdf), strict=True):
-                    book.add_outline_item(heading, start + at, parent=item)
+                    book.add_outline_item(title=heading, page_number=start + at, parent=item)
         browser.close()
     _lead_inside(book, starts, address)
     book.add_metadata({"/Title": config["title"], "/Author": config["author"]})
