@@ -101,7 +101,8 @@ def angles(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Angles of the folds in degrees, measured and predicted, median over units: ``(factors,)`` each."""
     below, change, predicted = torch.from_numpy(arrays["folds"]).unbind(1)
     pair = (splines.turning_angle(below, each).flatten(1) for each in (change, predicted))
-    return tuple(angle.median(1).values.numpy() for angle in pair)
+    measured, theory = (angle.median(1).values.numpy() for angle in pair)
+    return measured, theory
 
 
 def _least_squares(arrays) -> list[Claim]:

@@ -79,9 +79,8 @@ def alike(change: np.ndarray) -> float:
 def toy(arrays: dict[str, np.ndarray], tau: np.ndarray | None = None) -> np.ndarray:
     """Theory's accuracies of the two Gaussian classes, ``(T, 2)``."""
     tau = arrays["toy_tau"] if tau is None else tau
-    return torch.stack(
-        theory.two_gaussians(*map(float, arrays["toy_sigma"]), torch.as_tensor(tau)), -1
-    ).numpy()
+    sigma_a, sigma_b = map(float, arrays["toy_sigma"])
+    return torch.stack(theory.two_gaussians(sigma_a, sigma_b, torch.as_tensor(tau)), -1).numpy()
 
 
 def claims(arrays: dict[str, np.ndarray], parameters: ClassDependent) -> list[Claim]:

@@ -160,7 +160,7 @@ def _steps(method: str, times: np.ndarray, lam: np.ndarray) -> list[Claim]:
     more = Claim(
         f"{method}-more-steps",
         f"{NAMES[method]}: separate onsets, small less standard start",
-        float(np.median(np.subtract(*counts))),
+        float(np.median(np.subtract(counts[SMALL], counts[STANDARD]))),
         2,
         0,
         f"{PAPER}; score and bound ours",

@@ -7,6 +7,8 @@ asymmetry, which were worded anew after a look at seed 10 of the quick scale: ``
 standard deviations of a generator found sound on 2,000 draws, and has been judged on the mean over seeds since.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -63,7 +65,7 @@ def _networks(arrays, parameters) -> list[Claim]:
     chance = (2 - 2 / parameters.dim) ** 0.5
     n_seeds = a.shape[1]
     note = f"worst of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; active: s_j > 0.01 s_max"
-    long_enough = {
+    long_enough: dict[str, Any] = {
         "inside": bool(arrays["times"][-1] > 299),
         "note": f"{note}; claimed from t = 300 on",
     }

@@ -7,6 +7,8 @@ led to the smaller start and to the domain in terms of the start's leaks. The wi
 quick scale were chosen by looking at digits, seeds 0 and 1 among them.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -61,7 +63,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: KernelAndNtk) -> list[Clai
 def _machines(arrays: dict[str, np.ndarray]) -> list[Claim]:
     expected = foreseen(arrays)
     among = expected <= GRAM
-    domain = {
+    domain: dict[str, Any] = {
         "inside": bool(among.any()),
         "note": f"{among.sum()} of {among.size} machines inside the domain (foreseen error at most {GRAM})",
     }
@@ -127,7 +129,7 @@ def _machines(arrays: dict[str, np.ndarray]) -> list[Claim]:
 
 def _networks(arrays: dict[str, np.ndarray]) -> list[Claim]:
     aligned, change, n = arrays["aligned"], arrays["change"].mean(0), len(arrays["aligned"])
-    learnt = (arrays["learnt"] > 0).all(0)
+    learnt = np.all(arrays["learnt"] > 0, axis=0)
     gains = aligned[:, RICH, TRAINED, TRAIN] - aligned[:, RICH, START, TRAIN]
     source = f"{PAPER}, the NTK experiment; width, start and bound ours"
     counts = [", ".join(map(str, arrays["learnt"][:, regime])) for regime in (LAZY, RICH, LARGE)]

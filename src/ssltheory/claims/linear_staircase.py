@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ssltheory.chapters.linear_staircase import LinearStaircase
 from ssltheory.claims import Claim
@@ -40,7 +41,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: LinearStaircase) -> list[C
     aligned = inside & (foreseen >= ALIGNMENT)
     correctable = small.all() and max(s.leakage for s in solutions) < 100
 
-    def worst(values: list[float], pick=max, among: np.ndarray = inside) -> float:
+    def worst(values: ArrayLike, pick=max, among: np.ndarray = inside) -> float:
         chosen = np.asarray(values)[among if among.any() else slice(None)]
         return float(pick(chosen)) if not np.isnan(chosen).any() else float("nan")
 

@@ -84,9 +84,11 @@ def pieces(arrays: dict[str, np.ndarray], seed: int, network: int) -> theory.Pie
     """The loss along the slice in closed form; 0 is the ConvNet, 1 the ResNet."""
     k = 2 * seed + network
     names = ("direction", "z", "y", "weights", "biases", "readout")
-    parts = [tensor(arrays[f"slice_{name}"][k]) for name in names]
-    reach = float(arrays["t"].max())
-    return theory.loss_along(*parts, float(arrays["eta"]), float(network), reach)
+    direction, z, y, weights, biases, readout = (
+        tensor(arrays[f"slice_{name}"][k]) for name in names
+    )
+    eta, reach = float(arrays["eta"]), float(arrays["t"].max())
+    return theory.loss_along(direction, z, y, weights, biases, readout, eta, float(network), reach)
 
 
 def third_differences(t: np.ndarray, loss: np.ndarray, knots: np.ndarray):

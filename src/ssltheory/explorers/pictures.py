@@ -12,8 +12,8 @@ from ssltheory import explorers, figures
 from ssltheory.figures import COLORS, THEORY, linear_staircase, no_collapse, ramp
 from ssltheory.theory import directpred, preconditioned, stepwise
 
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.6}
-DOTTED = {"color": "#9a9a9a", "lw": 1.1, "ls": (0, (1, 2))}
+DASHED: figures.Look = {"color": THEORY, "ls": "--", "lw": 1.6}
+DOTTED: figures.Look = {"color": "#9a9a9a", "lw": 1.1, "ls": (0, (1, 2))}
 
 
 def save(chapter: str, path: Path) -> None:
@@ -31,7 +31,8 @@ def staircase(exponent: float, dim: float, init_scale: float, lr_fraction: float
     )
     tau = solution.step_times
     settled = tau[-1] + 10 / (8 * solution.growth[-1])
-    times = torch.logspace(*torch.log10(torch.stack([tau[0] / 2, settled])).tolist(), 500)
+    first, last = torch.log10(torch.stack([tau[0] / 2, settled])).tolist()
+    times = torch.logspace(first, last, 500)
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.2, 5.0))
     for axes in (above, below):
         for t in tau:
@@ -62,7 +63,9 @@ def plane(p_0: float, s_0: float, **given: float) -> Figure:
     axes.plot(way.p, way.s, **no_collapse.DASHED | {"lw": 2})
     axes.plot(p_0, s_0, "o", color="white", mec=THEORY, ms=8)
     points = directpred.fixed_points(**given)
-    axes.plot([0, points.p_plus], [0, points.s_plus], "o", color=THEORY, ms=8, clip_on=False)
+    axes.plot(
+        [0, float(points.p_plus)], [0, float(points.s_plus)], "o", color=THEORY, ms=8, clip_on=False
+    )
     axes.plot(points.p_minus, points.p_minus**2 / given["alpha_p"], "X", color=THEORY, ms=8)
     axes.set(
         xlim=(-0.25, 1.1),

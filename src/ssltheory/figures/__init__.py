@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -23,6 +24,8 @@ from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from ssltheory.chapters import Chapter
+
+Look = dict[str, Any]  # keyword arguments that matplotlib draws by
 
 THEORY = "#1a1a1a"
 #: Methods keep their colour through the book.
@@ -140,7 +143,7 @@ def _names(axis: Axis) -> dict[float, str]:
     """The ticks that say something else than their own place: ``{place: name}``."""
     if not isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
         return {}
-    places = axis.get_majorticklocs()
+    places = list(axis.get_majorticklocs())
     words = map(str, axis.get_major_formatter().format_ticks(places))
     ticks = {
         p: " ".join(text.split()).replace("−", "-") for p, text in zip(places, words, strict=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ssltheory.chapters.batch_norm_partitions import BATCHES, FOLDED, GROUPS, TRAINED
 from ssltheory.claims import interval
 from ssltheory.claims.batch_norm_partitions import angles, density, gain, law, offset, run_of
-from ssltheory.figures import COLORS, THEORY, Markdown, style
+from ssltheory.figures import COLORS, THEORY, Look, Markdown, style
 
 NAMES = {
     "none": "nothing",
@@ -27,7 +27,7 @@ COLOR = {
     "full": "#009E73",
     "he": "#D55E00",
 }
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.3}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.3}
 
 
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
@@ -55,7 +55,7 @@ def partition(axes: Axes, arrays: dict[str, np.ndarray], name: str, layer: int) 
     tint = mpl.colormaps["YlOrBr"](np.clip((small + 1.0) / 5, 0, 0.75))
     axes.add_collection(PolyCollection(now, facecolors=tint, edgecolors="face", lw=0.2))
     before, drawn = of < layer, of == layer
-    axes.add_collection(LineCollection(segments[before], colors="#6f6f6f", lw=0.45))
+    axes.add_collection(LineCollection(list(segments[before]), colors="#6f6f6f", lw=0.45))
     lines = LineCollection(segments[drawn], colors=COLORS["barlow_twins"], lw=1.2)
     axes.add_collection(lines)
     axes.plot(*arrays["cloud"].T, "o", color="black", ms=2.6, mec="white", mew=0.4, zorder=3)
@@ -129,7 +129,7 @@ def by_depth(axes: Axes, arrays: dict[str, np.ndarray], trained: bool = False) -
         for noise in (False, True):
             values = density(arrays, init, name, noise, trained)
             mean, half = np.array([interval(v) for v in values.T]).T
-            look = {"ls": ":", "mfc": "white"} if noise else {"ls": "-", "label": label}
+            look: Look = {"ls": ":", "mfc": "white"} if noise else {"ls": "-", "label": label}
             at = np.arange(1, len(mean) + 1)
             half = np.nan_to_num(half)
             axes.errorbar(at, mean, half, color=color, marker=marker, ms=4, capsize=2, **look)
@@ -247,7 +247,7 @@ def margins(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     axes.errorbar(GROUPS, mean, half, fmt="o-", color=COLOR["he"], capsize=3)
     control = interval(arrays["control"][0] - arrays["margin"][0, 0])
     axes.errorbar(GROUPS[-1], *control, fmt="X", color=COLORS["control"], ms=8, capsize=3)
-    place = {"fontsize": 8, "va": "center", "ha": "right", "color": "#555555"}
+    place: Look = {"fontsize": 8, "va": "center", "ha": "right", "color": "#555555"}
     axes.annotate("never redrawn", (GROUPS[-1] * 1.15, control[0]), **place)
     axes.axhline(0, color="#9a9a9a", lw=0.8)
     axes.set(xscale="log", xlabel="points in a group", ylabel="gain of margin", title="two moons")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.class_dependent import best, changed, paired, toy
-from ssltheory.figures import THEORY, Markdown, style
+from ssltheory.figures import THEORY, Look, Markdown, style
 
 MEAN = "#1a1a1a"
 #: Classes by what the strongest setting does to them: pays, cannot be told, gains.
@@ -18,7 +18,7 @@ AXES = {
     "jitter": "strength of colour jitter",
     "decay": r"weight decay of the network",
 }
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 
 
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:

@@ -84,7 +84,7 @@ def middle_and_hidden(arrays: dict[str, np.ndarray], at: int = 0) -> Figure:
 def middle(axes: Axes, arrays: dict[str, np.ndarray], at: int = 0) -> Axes:
     """log10 of the embedding covariance's eigenvalues when half of the modes are there, all seeds."""
     method = str(arrays["methods"][at])
-    bins = np.linspace(-6, 2, 33)
+    bins = np.linspace(-6, 2, 33).tolist()
     for start, color in ((STANDARD, COLORS["control"]), (SMALL, COLORS[method])):
         pooled = [
             lam[halfway(seen)]

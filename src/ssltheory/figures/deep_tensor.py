@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.deep_tensor import at_stop, stops
-from ssltheory.figures import COLORS, THEORY, Markdown, style
+from ssltheory.figures import COLORS, THEORY, Look, Markdown, style
 
 COLOR = {
     "deep": COLORS["barlow_twins"],
@@ -25,7 +25,7 @@ OFFICIAL = ("no structure", "piecewise constant")
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """PSNR against iteration, gains against noise, and below one band of the cube."""
     figure = plt.figure(figsize=(9.2, 7.0))
-    above, below = figure.subfigures(2, 1, height_ratios=(1.45, 1))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.45, 1))[:, 0]
     left, right = above.subplots(1, 2, width_ratios=(1.55, 1))
     curves(left, arrays)
     gains(right, arrays)
@@ -71,7 +71,7 @@ def gains(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     for place, k in enumerate(order):
         for shift, reference, mark in ((-0.12, svd, "o"), (0.12, oracle, "D")):
             mean, half = interval(found[k] - reference[k])
-            look = {"fmt": mark, "color": COLOR["deep"], "capsize": 3}
+            look: Look = {"fmt": mark, "color": COLOR["deep"], "capsize": 3}
             look |= {"mfc": COLOR["deep"] if mark == "o" else "white"}
             axes.errorbar(place + shift, mean, np.nan_to_num(half), **look)
     axes.axhline(0, color=THEORY, lw=1.0)

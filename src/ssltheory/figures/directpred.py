@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.directpred import gain, linear_ends, of_method
-from ssltheory.figures import COLORS, THEORY, Markdown
+from ssltheory.figures import COLORS, THEORY, Look, Markdown
 
 NAMES = {
     "directpred": "DirectPred",
@@ -29,7 +29,7 @@ HUES = {
     "no_predictor": COLORS["control"],
     "no_stop_gradient": "#3c3c3c",
 }
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 SWEEPS = {
     "eps": r"DirectPred's  $\varepsilon$",
     "weight_decay": r"weight decay  $\eta$",
@@ -73,7 +73,7 @@ def accuracies(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         axes.plot(found, np.full(len(found), place), "o", color=HUES[method], ms=6, alpha=0.6)
         mean, half = interval(found)
         if len(found) > 1:
-            bar = {"color": HUES[method], "fmt": "|", "ms": 12, "capsize": 4}
+            bar: Look = {"color": HUES[method], "fmt": "|", "ms": 12, "capsize": 4}
             axes.errorbar(mean, place + 0.25, xerr=half, **bar)
     untrained = 100 * arrays["accuracy"][..., 0].mean()
     axes.axvline(untrained, **DASHED)

@@ -11,12 +11,12 @@ from ssltheory.claims.eigenspace_alignment import (
     linear_model,
     mean_alignment,
 )
-from ssltheory.figures import COLORS, THEORY, ramp
+from ssltheory.figures import COLORS, THEORY, Look, ramp
 
 TIME = "time  t = lr × step / (1 − momentum)"
 NAMES = ("regular", "symmetric")
 KINDS = (COLORS["byol"], "#44AA99")
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 SHOWN = 16  # modes
 
 

@@ -25,7 +25,7 @@ def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
     As in Figure 1, right, of simon2023stepwise.
     """
     figure = plt.figure(figsize=(7.6, 5.6))
-    rows = figure.subfigures(3, 1, height_ratios=(1.2, 1.6, 0.95))
+    rows = figure.subfigures(3, 1, squeeze=False, height_ratios=(1.2, 1.6, 0.95))[:, 0]
     staircase(rows[0].subplots(), arrays, seed)
     boxes = rows[1].subplots(1, len(SHAPES))
     bars = rows[2].subplots(1, len(SHAPES), sharey=True)
@@ -83,7 +83,8 @@ def cloud(axes: Axes, arrays: dict[str, np.ndarray], k: int, seed: int = 0) -> A
     for i in range(3):
         end = np.full((1, 3), -1.0)
         end[0, i] = 1.15 if i == 2 else 1.3
-        axes.text(*_flat(end).ravel(), str(i + 1), ha="center", va="center", fontsize=8)
+        (x,), (y,) = _flat(end)
+        axes.text(x, y, str(i + 1), ha="center", va="center", fontsize=8)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.set_title(f"{SHAPES[k]}: {k} step{'s' * (k != 1)} taken")
@@ -171,9 +172,9 @@ class Film:
         )
 
 
-def _flat(points: np.ndarray) -> np.ndarray:
-    """Orthographic projection of ``(n, 3)`` to the two coordinates of the paper, ``(2, n)``."""
+def _flat(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthographic projection of ``(n, 3)`` to the two coordinates of the paper, ``(n,)`` each."""
     x, y, z = np.asarray(points, dtype=float).T
     away = np.cos(AZIMUTH) * x + np.sin(AZIMUTH) * y
     across = np.cos(AZIMUTH) * y - np.sin(AZIMUTH) * x
-    return np.stack([across, np.cos(ELEVATION) * z - np.sin(ELEVATION) * away])
+    return across, np.cos(ELEVATION) * z - np.sin(ELEVATION) * away

@@ -24,7 +24,7 @@ from ssltheory.claims.faster_ssl import (
     steps_to_accuracy,
     steps_to_rank,
 )
-from ssltheory.figures import COLORS, THEORY, Markdown
+from ssltheory.figures import COLORS, THEORY, Look, Markdown
 
 STARTS = ("small start", "standard start")
 PRECONDITIONED = "_preconditioned"
@@ -147,7 +147,7 @@ def accuracy(axes: Axes, arrays: dict[str, np.ndarray], start: int) -> Axes:
 def _curves(axes: Axes, arrays: dict[str, np.ndarray], values: np.ndarray) -> None:
     for name, curves in zip(arrays["methods"].tolist(), values, strict=True):
         pulled = name.endswith(PRECONDITIONED) or name == "isoloss"
-        style = {"color": COLOR[name], "lw": 2.4 if pulled else 1.4}
+        style: Look = {"color": COLOR[name], "lw": 2.4 if pulled else 1.4}
         middle = np.median(curves, 0)
         axes.plot(
             arrays["steps"], middle, label=NAMES[name], alpha=1.0 if pulled else 0.65, **style

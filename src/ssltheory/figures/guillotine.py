@@ -15,7 +15,7 @@ from ssltheory.claims.guillotine import (
     sweep,
     theory_r2,
 )
-from ssltheory.figures import COLORS, THEORY, Markdown, style
+from ssltheory.figures import COLORS, THEORY, Look, Markdown, style
 
 COLOR = {
     "simclr": COLORS["simclr"],
@@ -70,7 +70,7 @@ def by_layer(axes: Axes, arrays: dict[str, np.ndarray], which: int, label: str) 
     )
     if which:
         axes.set_ylim(min(0, axes.get_ylim()[0]), None)
-        place = {"ha": "center", "va": "top", "fontsize": 8.5, "color": "#8a6d3b"}
+        place: Look = {"ha": "center", "va": "top", "fontsize": 8.5, "color": "#8a6d3b"}
         axes.text(
             (at + len(names)) / 2, axes.get_ylim()[1], "the projector, to be cut off", **place
         )
@@ -108,7 +108,7 @@ def swept(axes: Axes, arrays: dict[str, np.ndarray], name: str, label: str, titl
     places = np.arange(len(values))
     for cut, found in zip(CUT, accuracy.transpose(2, 0, 1), strict=True):
         mean, half = (np.array(v) for v in zip(*map(interval, found), strict=True))
-        kind = {"color": CUT[cut], "ms": 5, "capsize": 2, "elinewidth": 1.0, "label": cut}
+        kind: Look = {"color": CUT[cut], "ms": 5, "capsize": 2, "elinewidth": 1.0, "label": cut}
         axes.errorbar(places, mean, np.nan_to_num(half), fmt="o-", **kind)
     axes.fill_between(places, *accuracy.mean(1).T, color="#f1e4d3", lw=0)
     axes.set(xticks=places, xticklabels=[f"{value:g}" for value in values])

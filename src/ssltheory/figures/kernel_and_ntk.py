@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims.kernel_and_ntk import HELD_OUT, TRAIN, foreseen
-from ssltheory.figures import COLORS, THEORY, style
+from ssltheory.figures import COLORS, THEORY, Look, style
 
 OPERATORS = ("closed form", "kernel PCA", "centred kernel")
 OPERATOR_COLORS = (COLORS["barlow_twins"], COLORS["control"], COLORS["byol"])
 REGIMES = ("lazy", "rich", "control:\nlarge start")
 PAIRS = ("Barlow Twins\nSimCLR", "Barlow Twins\nVICReg", "SimCLR\nVICReg")
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 
 
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:

@@ -123,7 +123,7 @@ def second_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
 
 
 def _line(
-    axes: Axes, x: np.ndarray, found: np.ndarray, color: str, marker: str, label: str
+    axes: Axes, x: np.ndarray, found: np.ndarray, color: str, marker: str, label: str | None
 ) -> None:
     """Means over repetitions ``(points, n_seeds)`` with their standard errors."""
     mean, error = found.mean(1), _error(found)

@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims.no_collapse import curriculum, decayed, modes, rates, settings
-from ssltheory.figures import COLORS, THEORY, ramp
+from ssltheory.figures import COLORS, THEORY, Look, ramp
 from ssltheory.theory import directpred
 
 TIME = "time  t = learning rate × step"
 ALIVE, DEAD = COLORS["simsiam"], COLORS["simclr"]
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 RUNS = ("predictor and stop-gradient", "no predictor", "no stop-gradient", "neither")
 
 
@@ -87,7 +87,7 @@ def threshold(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     edge = float(directpred.collapse_threshold(noise))
     fine = np.linspace(0, edge, 200)
     points = directpred.fixed_points(fine, noise)
-    label = "measured: matrices from a random start"
+    label: str | None = "measured: matrices from a random start"
     for row in arrays["sweep_p"]:
         axes.plot(eta, row, "o", color=ALIVE, ms=7, label=label)
         label = None

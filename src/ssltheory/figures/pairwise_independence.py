@@ -26,7 +26,7 @@ LOOKS = {
     "deep": ("random, middle, 3 layers", "#882255", "--"),
     "simclr": ("SimCLR, learnt, middle", COLORS["simclr"], "-"),
 }
-SHOWN = ("no_covariance", "none", "learnt_narrow", "learnt_middle", "learnt_wide")
+SHOWN: tuple[str, ...] = ("no_covariance", "none", "learnt_narrow", "learnt_middle", "learnt_wide")
 SHOWN += ("random_narrow", "random_middle", "random_wide")
 
 
@@ -123,7 +123,7 @@ def angles(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         rows = rows / rows.mean(1, keepdims=True)
         axes.plot(arrays["scan_angles"], rows.T, color=color, lw=width, alpha=0.9)
         axes.plot([], [], color=color, label=label)
-    axes.axvline(arrays["truth"], color=THEORY, ls="--", lw=1.1, label="truth")
+    axes.axvline(float(arrays["truth"]), color=THEORY, ls="--", lw=1.1, label="truth")
     axes.set(
         xlabel="angle of two whitened sources  (degrees)",
         ylabel="covariance penalty over its mean",

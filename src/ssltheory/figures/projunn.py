@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.projunn import HALF, speeds
-from ssltheory.figures import THEORY, Markdown, ramp, style
+from ssltheory.figures import THEORY, Look, Markdown, ramp, style
 from ssltheory.projunn import WAYS
 from ssltheory.theory import projunn as theory
 
@@ -98,7 +98,7 @@ def copying(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
             axes.plot(at, rows.T, line, color=color, lw=0.7, alpha=0.7)
     axes.axhline(1, color=THEORY, ls="--", lw=1.2)
     axes.axhline(HALF, color=THEORY, ls=":", lw=1.2)
-    place = {"fontsize": 8, "va": "bottom", "color": THEORY}
+    place: Look = {"fontsize": 8, "va": "bottom", "color": THEORY}
     axes.text(at[-1], 1.01, "trivial answer", ha="right", **place)
     axes.text(at[0], HALF + 0.01, "half of it", ha="left", **place)
     axes.set(ylim=(0, 1.6), xlim=(0, at[-1]), xlabel="step", ylabel="loss over the trivial loss")

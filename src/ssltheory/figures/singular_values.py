@@ -16,7 +16,7 @@ from ssltheory.claims.singular_values import (
     pieces,
     scanned,
 )
-from ssltheory.figures import COLORS, THEORY, Markdown, ramp, style
+from ssltheory.figures import COLORS, THEORY, Look, Markdown, ramp, style
 
 COLOR = {"ConvNet": "#882255", "ResNet": COLORS["barlow_twins"], "ResNet, He": COLORS["byol"]}
 MARKER = {"ConvNet": "s", "ResNet": "o", "ResNet, He": "^"}
@@ -45,10 +45,10 @@ def shift(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     fine = np.linspace(0.01, rhos.max(), 400)
     for k, (sigma, color) in enumerate(zip(sigmas, ramp(len(sigmas)), strict=True)):
         low, mid, high = np.quantile(found[k], (0.1, 0.5, 0.9), axis=-1)
-        bars = {"fmt": "o-", "ms": 4, "lw": 1.2, "capsize": 2, "elinewidth": 1.0}
+        bars: Look = {"fmt": "o-", "ms": 4, "lw": 1.2, "capsize": 2, "elinewidth": 1.0}
         axes.errorbar(rhos, mid, (mid - low, high - mid), color=color, label=f"σ = {sigma}", **bars)
         edge = edge_condition(fine, sigma)
-        label = {"label": "infinite matrix"} if k == 0 else {}
+        label: Look = {"label": "infinite matrix"} if k == 0 else {}
         axes.plot(fine[fine > sigma], edge[fine > sigma], color=THEORY, ls="--", lw=1.1, **label)
         bound = np.median(sure[k], -1)
         label = {"label": "bound, from M and M + Mᵀ"} if k == 0 else {}
@@ -67,7 +67,7 @@ def layers(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     for name in NETWORKS:
         draws = np.stack([at_depth(arrays, name, k).ravel() for k in depths.tolist()])
         low, mid, high = np.quantile(draws, (0.1, 0.5, 0.9), axis=-1)
-        bars = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name]}
+        bars: Look = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name]}
         axes.errorbar(
             depths, mid, (mid - low, high - mid), fmt=f"{MARKER[name]}-", label=LABEL[name], **bars
         )
@@ -87,7 +87,13 @@ def training(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
             mean, half = (np.array(v) for v in zip(*map(interval, logs.T), strict=True))
             half = np.nan_to_num(half)
             low, mid, high = 10 ** (mean - half), 10**mean, 10 ** (mean + half)
-            bars = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name], "mfc": fill}
+            bars: Look = {
+                "ms": 5,
+                "capsize": 2,
+                "elinewidth": 1.0,
+                "color": COLOR[name],
+                "mfc": fill,
+            }
             axes.errorbar(
                 looks, mid, (mid - low, high - mid), fmt=MARKER[name], ls=line, lw=1.4, **bars
             )
@@ -119,11 +125,11 @@ def spectra(axes: Axes, arrays: dict[str, np.ndarray], shifted: int, title: str)
     found = arrays["spectra"][0, :, shifted]
     place = np.arange(1, found.shape[1] + 1)
     for k, (name, color) in enumerate(zip(ACTIVATIONS, ACTIVATION_COLOR, strict=True)):
-        wide = {"lw": 5, "alpha": 0.4} if name in ("identity", "leaky") else {"lw": 1.4}
+        wide: Look = {"lw": 5, "alpha": 0.4} if name in ("identity", "leaky") else {"lw": 1.4}
         axes.plot(place, found[k], color=color, label=name, **wide)
     if not shifted:
         s, q = arrays["bare"][0], int(arrays["off"][0])
-        bound = {"color": THEORY, "ls": "--", "lw": 1.1}
+        bound: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
         axes.plot(place[: len(s) - q], s[q:], label="lower bound, ReLU", **bound)
     axes.set(xlabel="place i", ylabel="singular value $s_i$", title=title, ylim=(0, None))
     return axes
@@ -136,8 +142,8 @@ def accuracy(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         mean, half = (
             np.array(v) for v in zip(*map(interval, arrays["accuracy"][k].T), strict=True)
         )
-        bars = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name]}
-        kind = {"fmt": f"{MARKER[name]}-", "label": LABEL[name]}
+        bars: Look = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name]}
+        kind: Look = {"fmt": f"{MARKER[name]}-", "label": LABEL[name]}
         axes.errorbar(looks + 0.04 * (k - 1), mean, np.nan_to_num(half), **kind, **bars)
     axes.set(xticks=looks, xticklabels=arrays["at"].tolist(), xlabel="steps of training")
     axes.set(ylabel="accuracy, test images", title="the same share of the stable rate")
@@ -158,7 +164,7 @@ def one_line(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         knots, (_, c1, c2) = found.knots.numpy(), found.coefficients.numpy().T
         ends = np.stack([c1, c1 + 2 * c2 * np.diff(knots), np.full(len(c1), np.nan)], 1)
         at = np.stack([knots[:-1], knots[1:], knots[1:]], 1)
-        label = {"label": "quadratic pieces"} if network else {}
+        label: Look = {"label": "quadratic pieces"} if network else {}
         axes.plot(at.ravel(), ends.ravel() / scale, color=THEORY, ls="--", lw=1.1, **label)
     axes.set(xlabel="t, along a random line in W", ylabel="slope of the loss / loss at t = 0")
     axes.set(title="a slice: jumps where a unit flips")

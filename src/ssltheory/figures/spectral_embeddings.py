@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims.spectral_embeddings import free_optima, variances
-from ssltheory.figures import COLORS, THEORY, style
+from ssltheory.figures import COLORS, THEORY, Look, style
 
-DASHED = {"color": THEORY, "ls": "--", "lw": 1.1}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 PAIRS = (("aligned pairs", "#009E73", 15), ("misaligned pairs", "#882255", -20))
 
 
@@ -124,16 +124,16 @@ def free_map(
     axes: Axes, z: np.ndarray, expected: torch.Tensor, graph: np.ndarray, color: str
 ) -> Axes:
     """Two leading dimensions: descent turned onto the closed form, and the closed form."""
-    expected = expected.numpy()
-    if np.abs(expected.mean(0)).max() < 1e-9:
+    closed = expected.numpy()
+    if np.abs(closed.mean(0)).max() < 1e-9:
         z = z - z.mean(0)
-    u, _, vt = np.linalg.svd(z.T @ expected)
+    u, _, vt = np.linalg.svd(z.T @ closed)
     z = (z @ u @ vt)[:, :2]
     for i, j in np.argwhere(np.triu(graph)):
         axes.plot(*z[[i, j]].T, color="#c9c9c9", lw=0.4, zorder=1)
     axes.plot(*z.T, "o", color=color, ms=3, label="descent on the loss", zorder=2)
     axes.plot(
-        *expected[:, :2].T,
+        *closed[:, :2].T,
         "o",
         mfc="none",
         mec=THEORY,

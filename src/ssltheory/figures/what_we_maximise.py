@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
 from ssltheory.claims.what_we_maximise import LEVEL, METHODS, of_method, touching
-from ssltheory.figures import COLORS, THEORY, Markdown, style
+from ssltheory.figures import COLORS, THEORY, Look, Markdown, style
 
 #: Name in words, colour and marker of each network.
 LOOKS = {
@@ -99,7 +99,7 @@ def _shaded(axes: Axes, arrays: dict[str, np.ndarray], words: bool = False) -> N
     axes.axvspan(balls, gaussians, color=SHADE, zorder=0, lw=0)
     axes.axvspan(gaussians, 1e3, color=DEEPER, zorder=0, lw=0)
     if words:
-        look = {"rotation": 90, "va": "top", "ha": "left", "fontsize": 8, "color": "#7a5c2e"}
+        look: Look = {"rotation": 90, "va": "top", "ha": "left", "fontsize": 8, "color": "#7a5c2e"}
         axes.text(1.06 * balls, 1.0, "neighbours' balls overlap", **look)
         axes.text(1.06 * gaussians, 1.0, "and their Gaussians", **look)
 
