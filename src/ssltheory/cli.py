@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -270,7 +270,7 @@ def book(
         print(f"ssltheory: {error}", file=sys.stderr)
     if errors:
         raise RunError("the book was not built: a chapter failed")
-    index = pages.build(_root(), [outcome.record for outcome in outcomes])
+    index = pages.build(_root(), [outcome.record for outcome in outcomes if outcome.record])
     print(f"the book is at {index}")
 
 
@@ -286,7 +286,7 @@ def make_pdf() -> None:
 @data_app.command("list")
 def data_list(as_json: Json = False) -> None:
     """The data sets that can be named here, and whether they are there."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in data.names():
         try:
             source = data.find(name)
@@ -385,7 +385,8 @@ def _best_known_claims(chapter: Chapter) -> list[Claim]:
 
 
 def _verified(folder: Path) -> dict:
-    result = {"record": str(folder), "error": None, "stale": [], "verdicts": [], "claims": []}
+    result: dict[str, Any] = {"record": str(folder), "error": None}
+    result |= {"stale": [], "verdicts": [], "claims": []}
     try:
         record = records.load(folder)
         judged = record.judged_today()

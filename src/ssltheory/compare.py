@@ -148,13 +148,13 @@ def _judged(record: Record) -> list[Claim]:
 
 
 def _plain(claim: Claim | None) -> dict | None:
-    return claim and claim.to_dict()  # where a NaN equals a NaN
+    return claim.to_dict() if claim else None  # where a NaN equals a NaN
 
 
 def _array(name: str, before: np.ndarray | None, after: np.ndarray | None) -> ArrayChange | None:
     if before is None or after is None or before.shape != after.shape:
-        shapes = (None if a is None else a.shape for a in (before, after))
-        return ArrayChange(name, *shapes)
+        old, new = (None if a is None else a.shape for a in (before, after))
+        return ArrayChange(name, old, new)
     if np.array_equal(before, after):
         return None
     if before.dtype.kind not in "biufc" or after.dtype.kind not in "biufc":
@@ -183,7 +183,7 @@ def _there(difference: Difference) -> str:
 
 
 def _claim_row(change: ClaimChange) -> str:
-    one = change.after or change.before
+    one = next(claim for claim in (change.after, change.before) if claim)
     numbers = (f"{c.measured:.4g}" if c else "–" for c in (change.before, change.after))
     cells = [one.statement, *numbers, claims.expectation(one), change.verdicts]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -99,13 +99,11 @@ def _tree(path: Path) -> ast.Module:
     return _parsed(path, path.stat().st_mtime_ns)
 
 
-def _file(module: str) -> Path | None:
-    """``ssltheory.theory.stepwise`` -> its file, None if there is no such module."""
+def _file(module: str) -> Path:
+    """``ssltheory.theory.stepwise`` -> its file, which is not there if there is no such module."""
     stem = PACKAGE.joinpath(*module.split(".")[1:])
-    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+    plain = stem.with_suffix(".py")
+    return plain if plain.is_file() else stem / "__init__.py"
 
 
 def _on_path(module: str) -> bool:
@@ -114,7 +112,7 @@ def _on_path(module: str) -> bool:
         parts[0] == "ssltheory"
         and len(parts) > 1
         and parts[1] not in OFF_PATH
-        and bool(_file(module))
+        and _file(module).is_file()
     )
 
 

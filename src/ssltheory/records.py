@@ -178,7 +178,7 @@ def save(folder: Path, record: Record) -> None:
         RunError: if the folder cannot be written to, or the disk is full.
     """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **record.arrays)
+    np.savez_compressed(buffer, **record.arrays)  # type: ignore[arg-type]
     blob = buffer.getvalue()
     content = {
         "provenance": record.provenance,

@@ -59,7 +59,7 @@ class Outcome:
 
     job: Job
     record: Record | None
-    error: Exception | None = None
+    error: InputError | Paused | RunError | None = None
     reused: bool = False
 
 
@@ -329,7 +329,7 @@ class _Display:
     def _update_bars(self) -> None:
         for folder, (job, task) in self._running.items():
             at = progress.last(folder / "progress.jsonl")
-            if at:
+            if at and self._bars:
                 text = f"{job.chapter.id}: {at['description']} ({at['unit']})"
                 self._bars.update(task, description=text, completed=at["done"], total=at["total"])
 
