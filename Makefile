@@ -35,9 +35,10 @@ test: setup ## run the tests (make test ARGS='-k stepwise' for some)
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-lint: setup ## check style, formatting, spelling and that notebooks carry no outputs
+lint: setup ## check style, formatting, types, spelling and that notebooks carry no outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/codespell
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
 
