@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ssltheory import distributed
 from ssltheory.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
@@ -112,7 +113,7 @@ class _FromMoment(nn.Module, ABC):
                 "no embedding has passed since the last update: call the predictor in training mode, "
                 "or give update the embeddings"
             )
-        batch = self.moment / self.count
+        batch = distributed.total(self.moment) / distributed.total(self.count)
         self.f.copy_(batch + self.rho * self.started * (self.f - batch))
         self.started.fill_(1)
         if overwrite:

@@ -40,16 +40,19 @@ class Bar:
 
 
 @contextmanager
-def track(total: int, description: str, unit: str = "steps") -> Iterator[Bar]:
+def track(total: int, description: str, unit: str = "steps", quiet: bool = False) -> Iterator[Bar]:
     """A bar over ``total`` units of work.
 
     Args:
         total: units of work.
         description: what is being done, e.g. "gradient descent".
         unit: what is counted, in the plural.
+        quiet: report to nobody.
     """
     watcher = os.environ.get("SSLTHEORY_PROGRESS")
-    if watcher:
+    if quiet:
+        yield Bar(total, description, unit, lambda bar: None)
+    elif watcher:
         with open(watcher, "a", encoding="utf-8") as file:
             bar = Bar(total, description, unit, lambda bar: _write(file, bar))
             yield bar

@@ -9,6 +9,10 @@ may run in bfloat16 (``amp``); the loss never does.
 All randomness comes from one generator on the device. A checkpoint holds it with the model, the
 optimiser and what was recorded, so that an interrupted run ends in the same curve as one that was
 not.
+
+Several processes (``distributed``) share a batch: each embeds a share of it, the loss is that of the
+whole. They draw the same batches from the same generator, and look at one clock, that of rank 0,
+which alone records, and keeps the checkpoint.
 """
 
 import contextlib
@@ -24,9 +28,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.checkpoint import checkpoint as recomputed
 
-from ssltheory import progress
+from ssltheory import distributed, progress
 from ssltheory.errors import InputError, Paused, RunError
 
 Views = Callable[[torch.Generator], tuple[Tensor, Tensor]]
@@ -60,17 +66,21 @@ class Result:
 def pairs(x_a: Tensor, x_b: Tensor, batch_size: int | None = None) -> Views:
     """Fixed pairs ``x_a[i], x_b[i]``: all of them, or a random batch each step.
 
+    Several processes share them out: the same batches as in one.
+
     Raises:
-        InputError: if the shapes differ, or the batch is larger than the data.
+        InputError: if the shapes differ, or the batch is larger than the data; when called, if it is
+            not divisible by the number of processes.
     """
     if x_a.shape != x_b.shape:
         raise InputError(f"pairs need one shape, got {tuple(x_a.shape)} and {tuple(x_b.shape)}")
     if batch_size is None:
-        return lambda generator: (x_a, x_b)
+        return lambda generator: (distributed.shard(x_a), distributed.shard(x_b))
     _check_batch(batch_size, len(x_a))
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         batch = torch.randperm(len(x_a), generator=generator, device=x_a.device)[:batch_size]
+        batch = distributed.shard(batch)
         return x_a[batch], x_b[batch]
 
     return draw
@@ -84,18 +94,19 @@ def augmented(
     """Views that are drawn anew each step: ``augment(x[batch], generator) -> (a, b)``.
 
     A batch is a simple random sample without replacement, independent of the one before (ours; an
-    epoch is n / batch_size steps on average). None: all of x.
+    epoch is n / batch_size steps on average). None: all of x. Several processes share out the batch
+    that one would draw, and augment with a generator each: other views than those of one process.
 
     Raises:
-        InputError: if the batch is larger than the data.
+        InputError: as ``pairs``.
     """
     if batch_size is None:
-        return lambda generator: augment(x, generator)
+        return lambda generator: augment(distributed.shard(x), distributed.fork(generator))
     _check_batch(batch_size, len(x))
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         batch = torch.randperm(len(x), generator=generator, device=x.device)[:batch_size]
-        return augment(x[batch], generator)
+        return augment(x[distributed.shard(batch)], distributed.fork(generator))
 
     return draw
 
@@ -144,6 +155,7 @@ def train(
     amp: bool | None = None,
     channels_last: bool | None = None,
     compile: bool = False,
+    chunk_size: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 30.0,
     deadline: float | None = None,
@@ -159,7 +171,8 @@ def train(
         model: on the device where the training runs, its parameters that require a gradient are
             trained. What it returns for a view goes to the loss as it is (a tuple may hold a
             prediction and a target).
-        views: ``pairs(...)``, ``augmented(...)``, or any function of the generator.
+        views: ``pairs(...)``, ``augmented(...)``, or any function of the generator; of several
+            processes each takes its own share (``distributed.shard``).
         loss: of the two outputs, in float32 or better; a scalar, or ``(seeds,)``.
         steps: updates.
         lr: peak learning rate.
@@ -173,7 +186,7 @@ def train(
             undecayed. The clock stays that of lr.
         schedule: see ``learning_rates``.
         warmup: updates over which the learning rate rises.
-        record: called as ``record(step, model, loss)`` with the model of that step; what it returns
+        record: called, on rank 0, as ``record(step, model, loss)`` with the model of that step; what it returns
             (tensors, numbers, strings, lists, tuples, dicts of them) is copied to the CPU and kept.
             Measure inside ``encoders.measuring``, or by ``encoders.embed``, which leave no trace on
             the model.
@@ -188,6 +201,10 @@ def train(
             too many), on a CPU as well, where a step can take two thirds of the time, but not on
             MPS.
         compile: ``torch.compile`` the model.
+        chunk_size: images of a process that pass through the model at a time, None: all. Each passes
+            again in the backward pass: gradient caching (Gao et al. 2021, arXiv 2101.06983). The
+            result is that of one pass, the memory for activations that of one chunk, the time that
+            of one more forward pass. Not for BatchNorm, whose statistics are the batch's.
         checkpoint: file to write to and to resume from; None: none. It stays when the run is done,
             and a second call returns what it holds. Call with the model as it was initialised, not
             as trained.
@@ -202,7 +219,7 @@ def train(
         Paused: at the deadline; the same call goes on from the checkpoint.
     """
     _check_settings(
-        steps, lr, optimizer, momentum, weight_decay, schedule, warmup, checkpoint_every
+        steps, lr, optimizer, momentum, weight_decay, schedule, warmup, checkpoint_every, chunk_size
     )
     kept = sorted({int(s) for s in (log_steps(steps) if record_steps is None else record_steps)})
     if deadline is not None and checkpoint is None:
@@ -222,7 +239,8 @@ def train(
     if channels_last:
         model.to(memory_format=torch.channels_last)
     model.train()
-    forward = torch.compile(model) if compile else model
+    forward = distributed.replicate(model if chunk_size is None else _Chunked(model, chunk_size))
+    forward = torch.compile(forward) if compile else forward
     rates = learning_rates(steps, lr, schedule, warmup)
     rate = rates.tolist()
     clock = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)]) / (1 - momentum)
@@ -234,9 +252,12 @@ def train(
         a, b = views(generator)
         if channels_last:
             a, b = (v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for v in (a, b))
-        with precision:
+        with precision, distributed.synchronised(model):
             z_a, z_b = forward(a), forward(b)
-        return loss(_full(z_a), _full(z_b))
+        return loss(distributed.gather(_full(z_a)), distributed.gather(_full(z_b)))
+
+    def clock_time() -> float:
+        return distributed.broadcast(time.monotonic())
 
     start, before = 0, 0.0
     records: list[Any] = []
@@ -258,10 +279,11 @@ def train(
             "after_step": _name(after_step),
             "seed": seed,
             "amp": amp,
+            "processes": distributed.world_size(),
         }
         origin = _sketch(parameters, views(torch.Generator(device).manual_seed(seed)))
         saved = _Checkpoint(Path(checkpoint), settings, origin)
-    if saved and (state := saved.load()):
+    if saved and (state := distributed.broadcast(distributed.on_first(saved.load))):
         with torch.no_grad():
             saved.check_first_loss(state["curve"][0], objective().cpu(), 2e-2 if amp else 1e-4)
         model.load_state_dict(state["model"])
@@ -273,8 +295,9 @@ def train(
         curve[:start] = past
 
     due, sound = set(kept), start  # losses before ``sound`` are known to be finite
-    began = written = checked = time.monotonic()
-    with progress.track(steps, description) as bar:
+    deadline = distributed.broadcast(deadline)
+    began = written = checked = clock_time()
+    with progress.track(steps, description, quiet=distributed.rank() > 0) as bar:
         bar.update(min(start, steps))
         for step in range(start, steps + 1):
             last = step == steps
@@ -290,15 +313,18 @@ def train(
             if not last:
                 for p in parameters:  # zero_grad would import torch._dynamo: seconds
                     p.grad = None
-                value.sum().backward()
-            now = time.monotonic()
+                (value.sum() * distributed.world_size()).backward()  # their mean will be taken
+            now = clock_time()
             late = deadline is not None and now >= deadline and not last
             save = saved and (last or late or now - written >= checkpoint_every)
             if step in due or last or save or now - checked >= CHECK_EVERY:
                 _check_finite(curve, sound, step, rates, clock)
                 sound, checked = step + 1, now
             if step in due and record is not None:
-                records.append(_portable(record(step, model, value.detach())))
+                made = distributed.on_first(
+                    lambda *now: _portable(record(*now)), step, model, value.detach()
+                )
+                records.append(made)
                 model.train()
             if not last:
                 for group in descent.param_groups:
@@ -308,22 +334,24 @@ def train(
                     after_step(step + 1, model)
                 bar.update(1)
             if save:
-                saved.save(
-                    step=step + 1,  # the next one
-                    model=model.state_dict(),
-                    optimizer=descent.state_dict(),
-                    generator=generator.get_state(),
-                    curve=curve[: step + 1].clone(),
-                    records=records,
-                    seconds=before + time.monotonic() - began,
-                )
-                written = time.monotonic()
+                state = {
+                    "step": step + 1,  # the next one
+                    "model": model.state_dict(),
+                    "optimizer": descent.state_dict(),
+                    "generator": generator.get_state(),
+                    "curve": curve[: step + 1].clone(),
+                    "records": records,
+                    "seconds": before + clock_time() - began,
+                }
+                distributed.on_first(saved.save, state)
+                written = clock_time()
             if late:
                 raise Paused(
                     f"time is up at step {step + 1} of {steps}: run the same again to go on"
                 )
         curve = curve.cpu()  # waits for the device
-        seconds = before + (time.monotonic() - began if start <= steps else 0.0)
+        seconds = before + (clock_time() - began if start <= steps else 0.0)
+        records = distributed.broadcast(records)
     at = torch.tensor(kept, dtype=torch.int64)
     return Result(at, clock[at], curve[at], records, curve, seconds)
 
@@ -363,6 +391,26 @@ class LARS(torch.optim.Optimizer):
                     state["momentum_buffer"] = torch.zeros_like(w)
                 v = state["momentum_buffer"].mul_(group["momentum"]).add_(g)
                 w.add_(v, alpha=-group["lr"])
+
+
+class _Chunked(nn.Module):
+    """The model on ``chunk_size`` images at a time; what a chunk needs for its gradient is computed again."""
+
+    def __init__(self, model: nn.Module, chunk_size: int) -> None:
+        super().__init__()
+        if any(isinstance(m, _BatchNorm) for m in model.modules()):
+            raise InputError(
+                f"chunk_size={chunk_size}: BatchNorm needs the whole batch; train without a chunk_size, "
+                "or a model without BatchNorm"
+            )
+        self.model, self.chunk_size = model, chunk_size
+
+    def forward(self, view: Tensor) -> Any:
+        chunks = view.split(self.chunk_size, distributed.images_axis(view))
+        parts = [recomputed(self.model, chunk, use_reentrant=False) for chunk in chunks]
+        if isinstance(parts[0], Tensor):
+            return torch.cat(parts, -2)
+        return tuple(torch.cat(part, -2) for part in zip(*parts, strict=True))
 
 
 def _groups(model: nn.Module, groups: Mapping, weight_decay: float) -> list[dict[str, Any]]:
@@ -458,9 +506,9 @@ class _Checkpoint:
     settings: dict[str, Any]
     origin: Tensor  # the ``_sketch`` of the initial model and the first views
 
-    def save(self, **state: Any) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Raises RunError, and leaves the file before it, if this one cannot be written."""
-        state |= {"format": FORMAT, "settings": self.settings, "origin": self.origin}
+        state = state | {"format": FORMAT, "settings": self.settings, "origin": self.origin}
         temporary = self.path.with_name(self.path.name + ".part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -519,7 +567,7 @@ def _check_batch(batch_size: int, n: int) -> None:
 
 
 def _check_settings(
-    steps, lr, optimizer, momentum, weight_decay, schedule, warmup, checkpoint_every
+    steps, lr, optimizer, momentum, weight_decay, schedule, warmup, checkpoint_every, chunk_size
 ) -> None:
     whole = isinstance(steps, int) and steps >= 1
     demands = {
@@ -531,6 +579,7 @@ def _check_settings(
         f"schedule must be one of {SCHEDULES}, got {schedule!r}": schedule in SCHEDULES,
         f"warmup must be in [0, {steps}] (the steps), got {warmup}": 0 <= warmup <= steps,
         f"checkpoint_every must be 0 or more, got {checkpoint_every}": checkpoint_every >= 0,
+        f"chunk_size must be 1 or more, got {chunk_size}": chunk_size is None or chunk_size >= 1,
     }
     for message, met in demands.items():
         if not met:
