@@ -45,6 +45,7 @@ class DeepStaircase(Parameters):
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises")
     steps: int = Field(2500, ge=1, description="steps of gradient descent")
     n_seeds: int = Field(5, ge=1, le=100, description="repetitions: other start, images and crops")
+    processes: int = Field(1, ge=1, description="processes on this machine that share each batch")
     minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
@@ -58,6 +59,11 @@ class DeepStaircase(Parameters):
         if self.batch_size == 1 or self.batch_size > images:
             raise InputError(
                 f"batch_size={self.batch_size}: take 2 to {images} (the images), or 0 for fixed pairs"
+            )
+        if (self.batch_size or images) % self.processes:
+            raise InputError(
+                f"processes={self.processes}: a batch of {self.batch_size or images} cannot be shared "
+                "out evenly; take a divisor of it"
             )
         if self.warmup > self.steps:
             raise InputError(f"warmup={self.warmup}: the run has {self.steps} steps, take less")
