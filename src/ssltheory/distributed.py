@@ -145,7 +145,7 @@ def synchronised(model: nn.Module) -> Iterator[None]:
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if world_size() > 1 else []
     for norm in norms:
-        norm.forward = partial(_batch_norm, norm)
+        norm.forward = partial(_batch_norm, norm)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -161,11 +161,12 @@ def _batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     variances, means = _Stack.apply(own).unbind(1)
     mean = means.mean(0)
     variance = (variances + (means - mean).square()).mean(0)  # equal shares
-    if norm.track_running_stats:
+    seen = norm.num_batches_tracked
+    if seen is not None and norm.running_mean is not None and norm.running_var is not None:
         with torch.no_grad():
             n = world_size() * x.numel() // x.shape[1]
-            norm.num_batches_tracked.add_(1)
-            new = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
+            seen.add_(1)
+            new = 1 / seen if norm.momentum is None else norm.momentum
             norm.running_mean.lerp_(mean, new)
             norm.running_var.lerp_(variance * n / (n - 1), new)
     columns = (-1, *(1 for _ in x.shape[2:]))
@@ -306,13 +307,13 @@ def launch(
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise
-    value, error = pickle.loads(next(iter(values.values())))
-    if error is not None:
-        raise error
+    value, raised = pickle.loads(next(iter(values.values())))
+    if raised is not None:
+        raise raised
     return value
 
 
-def _work(work: bytes, threads: int, device: str) -> bytes:
+def _work(work: bytes, threads: int, device: str) -> bytes | None:
     """In each process: the value of rank 0, and the error if it is one that a restart would meet again."""
     import cloudpickle
     from torch.distributed.elastic.multiprocessing.errors import record
@@ -322,6 +323,7 @@ def _work(work: bytes, threads: int, device: str) -> bytes:
         torch.set_num_threads(threads)
         with joined(device):
             function, args = cloudpickle.loads(work)
+            outcome: tuple[Any, Exception | None]
             try:
                 outcome = function(*args), None
             except (InputError, Paused, RunError) as error:

@@ -239,8 +239,8 @@ def train(
     if channels_last:
         model.to(memory_format=torch.channels_last)
     model.train()
-    forward = distributed.replicate(model if chunk_size is None else _Chunked(model, chunk_size))
-    forward = torch.compile(forward) if compile else forward
+    whole = distributed.replicate(model if chunk_size is None else _Chunked(model, chunk_size))
+    forward = torch.compile(whole) if compile else whole
     rates = learning_rates(steps, lr, schedule, warmup)
     rate = rates.tolist()
     clock = torch.cat([torch.zeros(1, dtype=torch.float64), rates.cumsum(0)]) / (1 - momentum)
@@ -316,7 +316,7 @@ def train(
                 (value.sum() * distributed.world_size()).backward()  # their mean will be taken
             now = clock_time()
             late = deadline is not None and now >= deadline and not last
-            save = saved and (last or late or now - written >= checkpoint_every)
+            save = bool(saved) and (last or late or now - written >= checkpoint_every)
             if step in due or last or save or now - checked >= CHECK_EVERY:
                 _check_finite(curve, sound, step, rates, clock)
                 sound, checked = step + 1, now
@@ -333,7 +333,7 @@ def train(
                 if after_step is not None:
                     after_step(step + 1, model)
                 bar.update(1)
-            if save:
+            if saved and save:
                 state = {
                     "step": step + 1,  # the next one
                     "model": model.state_dict(),
@@ -349,7 +349,7 @@ def train(
                 raise Paused(
                     f"time is up at step {step + 1} of {steps}: run the same again to go on"
                 )
-        curve = curve.cpu()  # waits for the device
+        curve = curve.cpu()  # type: ignore[union-attr]  # waits for the device
         seconds = before + (clock_time() - began if start <= steps else 0.0)
         records = distributed.broadcast(records)
     at = torch.tensor(kept, dtype=torch.int64)
@@ -375,7 +375,7 @@ class LARS(torch.optim.Optimizer):
         super().__init__(params, settings)
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure=None) -> Any:
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is None:
@@ -475,7 +475,7 @@ def _check_finite(curve: Tensor, start: int, step: int, rates: Tensor, clock: Te
     if finite.ndim > 1:
         which = f" of seeds {(~finite.all(0)).nonzero().flatten().tolist()}"
         finite = finite.all(1)
-    first = start + (~finite).nonzero()[0].item()
+    first = start + int((~finite).nonzero()[0])
     what = "infinite" if curve[first].isinf().any() else "NaN"
     remedy = "lower the learning rate, or raise warmup"
     if first == 0:
