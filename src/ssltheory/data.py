@@ -8,12 +8,9 @@ in the data folder: an image folder, a tar of one, or an ``.npz``. No data set i
 import difflib
 import hashlib
 import io
-import lzma
 import os
 import re
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -38,10 +35,13 @@ TORCHVISION = {
 }
 IMAGENETTE_IMAGES = 13_394  # torchvision verifies the archive, not what was unpacked
 ARCHIVE = re.compile(r"\.(tar|tar\.\w+|tgz)$")
-#: What reading a damaged file raises, whichever way it is packed.
-DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, NotImplementedError),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, tarfile.TarError),
+#: Pillow's readers of what the suffixes promise, and of the GIF that often lies behind one; never Ghostscript's.
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+#: Of an ``.npz``: array, kinds of its dtype, what it must be.
+NPZ_KINDS = (
+    ("y", "iu", "labels must be integers"),
+    ("index", "iu", "places in CIFAR's order must be integers"),
+    ("split", "SU", "the splits' names must be text"),
 )
 CIFAR_TRAIN = 50_000  # an ``index`` at or above this is a test image, in CIFAR's order
 TEST_SHARE = 0.2  # of a data set that comes without a split
@@ -168,19 +168,20 @@ def find(name_or_path: str | os.PathLike) -> Source:
         return _digits()
     if name in TORCHVISION:
         return _torchvision(name)
-    path = Path(name).expanduser()
-    if not path.exists() and path.name == name and name:
+    path = Path(os.path.expanduser(name))
+    there = os.path.exists(path)  # unlike Path's, False for whatever can be no path
+    if not there and path.name == name and name:
         return _in_folder(name)
-    if not name or not path.exists():
+    if not name or not there:
         raise InputError(
             f"no data at {name!r}: give the path of an image folder, a tar of one, or an .npz, "
             f"or one of digits, {', '.join(TORCHVISION)}"
         )
     if path.is_dir():
         return _image_folder(path)
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         return _npz(path)
-    if ARCHIVE.search(path.name) or tarfile.is_tarfile(path):
+    if path.is_file() and (ARCHIVE.search(path.name) or _is_tar(path)):
         return _tars(_stem(path), *_stamped([path]))
     raise InputError(f"{path.name} is neither an .npz, a tar nor a folder of images: give one")
 
@@ -188,7 +189,32 @@ def find(name_or_path: str | os.PathLike) -> Source:
 def folder() -> Path:
     """Where data sets are kept: ``SSLTHEORY_DATA``, or the user's cache."""
     given = os.environ.get("SSLTHEORY_DATA")
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("ssltheory") / "data"
+    return (
+        Path(os.path.expanduser(given))
+        if given
+        else platformdirs.user_cache_path("ssltheory") / "data"
+    )
+
+
+def read_npz(blob: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``, by name. What is pickled is refused, never opened.
+
+    Args:
+        blob: the file's bytes.
+
+    Raises:
+        ValueError: naming what is wrong with it.
+    """
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(blob), allow_pickle=False) as file:
+            _check_memory(sum(member.file_size for member in file.zip.infolist()))
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # what zipfile, zlib, numpy and its tokenizer make of damage
+        raise ValueError(str(error) or type(error).__name__) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{name!r} is no array")
+    return arrays
 
 
 def names() -> list[str]:
@@ -300,7 +326,7 @@ def _torchvision(name: str) -> Source:
 def _in_folder(name: str) -> Source:
     """A bare name: ``NAME`` itself, ``NAME.npz``, ``NAME.tar…`` or several ``NAME-….tar…`` in the data folder."""
     for path in (folder() / name, folder() / f"{name}.npz"):
-        if path.exists():
+        if os.path.exists(path):
             return find(path)
     tars = [
         path
@@ -331,6 +357,13 @@ def _candidates() -> list[Path]:
     ]
 
 
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except Exception:  # what tarfile makes of damage
+        return False
+
+
 def _stem(path: Path) -> str:
     """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg-train``; a folder's name as it is."""
     return path.name if path.is_dir() else ARCHIVE.sub("", path.name).removesuffix(".npz")
@@ -345,9 +378,8 @@ def _whole(path: Path) -> str:
 def _npz(path: Path) -> Source:
     try:
         blob = path.read_bytes()
-        with np.lib.npyio.NpzFile(io.BytesIO(blob), allow_pickle=False) as file:
-            parts = {key: file[key] for key in file.files}
-    except DAMAGE as error:
+        parts = read_npz(blob)
+    except (OSError, MemoryError, ValueError) as error:
         raise InputError(
             f"{path.name} is damaged or not an .npz ({error}): make or copy it again"
         ) from error
@@ -366,17 +398,24 @@ def _npz(path: Path) -> Source:
         raise InputError(
             f"'x' in {path.name} has {x.shape[-1]} channels: the last axis must be 1 or 3"
         )
+    for key, kinds, what in NPZ_KINDS:
+        if key in parts and parts[key].dtype.kind not in kinds:
+            raise InputError(f"{key!r} in {path.name} is {parts[key].dtype}: {what}")
     splits = None
     if "split" in parts:
-        splits = np.array([SPLITS.get(s, s) for s in parts["split"].ravel().astype(str)])
+        try:
+            words = parts["split"].ravel().astype(str)
+        except UnicodeDecodeError as error:
+            raise InputError(f"'split' in {path.name} is not ASCII: save it as text") from error
+        splits = np.array([SPLITS.get(word, word) for word in words])
     elif "index" in parts:
         splits = np.where(parts["index"].ravel() < CIFAR_TRAIN, "train", "test")
     labels = parts.get("y", np.full(len(x), -1)).ravel()
     for key, values in (("y", labels), ("split or index", splits)):
         if values is not None and len(values) != len(x):
             raise InputError(f"{path.name} has {len(x)} images but {len(values)} entries of {key}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"'y' in {path.name} is {labels.dtype}: labels must be integers")
+    if (labels > np.iinfo(np.int64).max).any():
+        raise InputError(f"'y' in {path.name} is beyond 64 bits: labels must be smaller integers")
     c, h, w = x.shape[3], x.shape[1], x.shape[2]
     sha256 = hashlib.sha256(blob).hexdigest()
     return Source(
@@ -384,20 +423,34 @@ def _npz(path: Path) -> Source:
     )
 
 
+def _check_memory(size: int) -> None:
+    """MemoryError for more bytes than this machine has: an archive of a megabyte can stand for a terabyte."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise MemoryError(
+            f"it unpacks to {size / 1e9:,.0f} GB, the memory here is {memory / 1e9:,.0f} GB"
+        )
+
+
 def _image_folder(path: Path) -> Source:
     files = sorted(
         file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES
     )
     try:
+        _check_memory(sum(file.stat().st_size for file in files))
         blobs = [file.read_bytes() for file in files]
     except OSError as error:
         raise InputError(
             f"{error.filename} cannot be read ({error.strerror}): repair or remove it"
         ) from error
+    except MemoryError as error:
+        raise InputError(f"{path} holds too much ({error}): take fewer images") from error
     members = [file.relative_to(path).as_posix() for file in files]
     digest = hashlib.sha256()
     for member, blob in zip(members, blobs, strict=True):
-        digest.update(member.encode() + hashlib.sha256(blob).digest())
+        digest.update(os.fsencode(member) + hashlib.sha256(blob).digest())
     return _images(Path(os.path.abspath(path)).name, digest.hexdigest(), members, blobs)
 
 
@@ -408,16 +461,32 @@ def _stamped(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[int, ...]]:
 @lru_cache(maxsize=1)  # a repetition a seed should not unpack 60,000 images anew
 def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Source:
     members, blobs, hashes = [], [], []
+    size = 0
     for path in paths:
         try:
             hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
             with tarfile.open(path) as tar:
-                for member in tar:
-                    if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                        members.append(member.name)
-                        blobs.append(tar.extractfile(member).read())  # type: ignore[union-attr]
-        except DAMAGE as error:
-            raise InputError(f"{path.name} is damaged or no tar: copy it again") from error
+                for member in tar:  # read one by one: nothing is unpacked to the disk
+                    inner = PurePosixPath(member.name)
+                    if inner.is_absolute() or ".." in inner.parts:
+                        raise InputError(
+                            f"{member.name} in {path.name} leads out of it: pack a folder by its own name"
+                        )
+                    if inner.suffix.lower() not in IMAGE_SUFFIXES:
+                        continue
+                    if not member.isfile():
+                        raise InputError(
+                            f"{member.name} in {path.name} is no plain file: pack the images themselves"
+                        )
+                    size += member.size
+                    _check_memory(size)
+                    members.append(member.name)
+                    blobs.append(tar.extractfile(member).read())  # type: ignore[union-attr]
+        except InputError:
+            raise
+        except Exception as error:  # what tarfile and its decompressors make of damage
+            why = f" ({error})" if isinstance(error, OSError | MemoryError) else ""
+            raise InputError(f"{path.name} is damaged or no tar{why}: copy it again") from error
     order = sorted(range(len(members)), key=members.__getitem__)
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return _images(name, sha256, [members[i] for i in order], [blobs[i] for i in order])
@@ -436,9 +505,9 @@ def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> S
         below = parents if at is None else parents[at + 1 :]
         classes.append(below[-1] if below else "")
         try:
-            with Image.open(io.BytesIO(blob)) as image:
+            with Image.open(io.BytesIO(blob), formats=IMAGE_FORMATS) as image:
                 sizes.add((image.height, image.width))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # what Pillow's readers make of damage
             raise InputError(
                 f"{member} in {name} is not an image that can be read: repair or remove it"
             ) from error
@@ -468,9 +537,9 @@ def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> S
 
 def _decode(blob: bytes, member: str) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(blob)) as image:
+        with Image.open(io.BytesIO(blob), formats=IMAGE_FORMATS) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # what Pillow's readers make of damage
         raise InputError(f"{member} is damaged ({error}): repair or remove it") from error
 
 
