@@ -28,7 +28,10 @@ def claim(measured: float = 1.0, predicted: float = 1.0, tolerance: float = 0.1,
 
 
 def some_record(**rest) -> Record:
-    fields = {"schema": records.SCHEMA, "chapter": CHAPTER, "seconds": 0.25, "note": "α ≤ 1"} | rest
+    texts = dict.fromkeys(("scale", "commit", "device", "finished"), "")
+    plain = {"parameters": {}, "code": {}, "versions": {}, "seeds": [0], "dirty": None}
+    fields = {"schema": records.SCHEMA, "chapter": CHAPTER, "seconds": 0.25, "note": "α ≤ 1"}
+    fields |= texts | plain | {"data": {"name": "", "sha256": ""}, "peak_memory_bytes": 0} | rest
     rng = np.random.default_rng(0)
     arrays = {
         "x": rng.normal(size=(3, 4)),

@@ -10,11 +10,11 @@ import io
 import json
 import os
 import time
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,15 @@ from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 
 SCHEMA = 1
+#: What a record says about itself, and of what type.
+PROVENANCE: dict[str, type | UnionType] = {
+    **dict.fromkeys(("chapter", "scale", "commit", "device", "finished"), str),
+    **dict.fromkeys(("parameters", "data", "code", "versions"), dict),
+    "seeds": list,
+    "dirty": bool | None,
+    "seconds": int | float,
+    "peak_memory_bytes": int,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Record:
     def _judged(self) -> list[Claim]:
         try:
             return claims.evaluate(self.chapter.id, self.arrays, self.parameters)
-        except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # what a claim makes of arrays that are not those of its chapter
             raise InputError(
                 f"this record lacks what today's claims need ({error!r}): make it again"
             ) from error
@@ -209,32 +218,19 @@ def load(path: str | os.PathLike) -> Record:
     folder = folder.parent if folder.name == "record.json" else folder
     try:
         text = (folder / "record.json").read_bytes()
-        content = json.loads(text)
         blob = (folder / "record.npz").read_bytes()
     except FileNotFoundError as error:
         raise InputError(
             f"no record in {folder} ({Path(error.filename).name} is not there): run the chapter"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"the record in {folder} is broken ({error}): make it again") from error
-    whole = isinstance(content, dict) and content.get("sha256") == _content_hash(content)
-    if not whole or text != _encoded(content):
+    except OSError as error:
         raise InputError(
-            f"the record in {folder} is broken (record.json was changed): make it again"
-        )
-    if content["arrays_sha256"] != hashlib.sha256(blob).hexdigest():
-        raise InputError(
-            f"the record in {folder} is broken (record.npz does not belong to it): make it again"
-        )
-    if content["provenance"].get("schema") != SCHEMA:
-        raise InputError(f"the record in {folder} is of another layout: make it again")
+            f"the record in {folder} cannot be read ({error}): make it again"
+        ) from error
     try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        return _decoded(text, blob)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the record in {folder} is broken ({error}): make it again") from error
-    judged = claims.Table(_claim(fields) for fields in content["claims"])
-    return Record(arrays, judged, content["provenance"])
 
 
 def find_all(path: Path) -> list[Path]:
@@ -255,10 +251,9 @@ def writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder} ({error.strerror}): give another `out`"
-        ) from error
+    except (OSError, ValueError) as error:  # a ValueError for what can be no path
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write to {folder} ({why}): give another `out`") from error
     return folder
 
 
@@ -293,8 +288,39 @@ def _content_hash(content: dict) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _claim(fields: dict) -> Claim:
-    fields = {key: value for key, value in fields.items() if key != "verdict"}
-    for key in ("measured", "predicted", "tolerance"):
-        fields[key] = float(fields[key]) if isinstance(fields[key], str) else fields[key]
-    return Claim(**fields)
+def _decoded(text: bytes, blob: bytes) -> Record:
+    """The record that its two files hold; ValueError, naming the fault, if they do not."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.get("sha256") != _content_hash(content):
+        raise ValueError("record.json was changed")
+    if text != _encoded(content):
+        raise ValueError("record.json was changed")
+    if content.get("arrays_sha256") != hashlib.sha256(blob).hexdigest():
+        raise ValueError("record.npz does not belong to it")
+    origin, found = content.get("provenance"), content.get("claims")
+    if not isinstance(origin, dict) or origin.get("schema") != SCHEMA:
+        raise ValueError("it is of another layout")
+    for name, kind in PROVENANCE.items():
+        if not isinstance(origin.get(name, ...), kind):
+            raise ValueError(f"its {name} is missing or of another type")
+    for name in ("name", "sha256"):
+        if not isinstance(origin["data"].get(name), str):
+            raise ValueError(f"its data has no {name}")
+    if not isinstance(found, list):
+        raise ValueError("it has no claims")
+    return Record(data.read_npz(blob), claims.Table(map(_claim, found)), origin)
+
+
+def _claim(stored: Any) -> Claim:
+    """Raises ValueError for what no claim has stored."""
+    try:
+        values = {key: value for key, value in stored.items() if key != "verdict"}
+        for key in ("measured", "predicted", "tolerance"):
+            values[key] = float(values[key])
+        claim = Claim(**values)
+        whole = all(isinstance(getattr(claim, f.name), f.type) for f in fields(Claim))
+        if whole and claim.verdict == stored["verdict"]:
+            return claim
+    except (AttributeError, KeyError, TypeError, OverflowError):
+        pass
+    raise ValueError("one of its claims is none")

@@ -161,7 +161,7 @@ def parse(chapter: Chapter, values: dict[str, Any]) -> Parameters:
     model = chapter.parameters
     for name in values:
         if name not in model.model_fields:
-            near = difflib.get_close_matches(name, model.model_fields, n=1)
+            near = difflib.get_close_matches(str(name), model.model_fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"{chapter.id} has no parameter {name!r}{hint} It takes {', '.join(model.model_fields)} "
@@ -177,7 +177,7 @@ def parse(chapter: Chapter, values: dict[str, Any]) -> Parameters:
             ) from None
         name = str(first["loc"][0])
         raise InputError(
-            f"{name}={first['input']}: {_reason(first['msg'])}. {name} is {describe_type(model, name)}, "
+            f"{name}={_text(first['input'])}: {_reason(first['msg'])}. {name} is {describe_type(model, name)}, "
             f"default {model.model_fields[name].default}: {model.model_fields[name].description}"
         ) from None
 
@@ -226,7 +226,7 @@ def preset(chapter: Chapter, scale: str) -> dict[str, Any]:
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         fault = " ".join(str(error).split())
         raise InputError(f"{path} is not YAML that can be read ({fault}): mend it") from error
     if not isinstance(values, dict):
@@ -249,7 +249,10 @@ def scale_of(chapter: Chapter, parameters: Parameters) -> str:
 def run_folder(chapter: Chapter, parameters: Parameters) -> Path:
     """Where a run writes: ``out``, or ``runs/<scale>/<chapter>`` with what differs from the scale's own values."""
     if parameters.out:
-        return Path(parameters.out).expanduser()
+        folder = os.path.expanduser(parameters.out)
+        if folder.startswith("~"):
+            raise InputError(f"out={parameters.out}: there is no such user; give another `out`")
+        return Path(folder)
     scale = scale_of(chapter, parameters)
     standard = parse(chapter, {} if scale == "custom" else preset(chapter, scale))
     changed = {
@@ -265,6 +268,16 @@ def run_folder(chapter: Chapter, parameters: Parameters) -> Path:
 
 def _settings(parameters: Parameters) -> dict[str, Any]:
     return parameters.model_dump(exclude=set(NOT_SETTINGS))
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except (
+        ValueError,
+        RecursionError,
+    ):  # an integer of thousands of digits, a list of thousands of levels
+        return f"(a huge {type(value).__name__})"
 
 
 def _reason(message: str) -> str:
