@@ -19,6 +19,7 @@ from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 SCALES = ("tiny", "quick", "full", "paper")
+MOST = 2**31  # images, steps, units: nothing here is counted so far
 #: Not a setting of the experiment: changing one leaves the scale of a run what it was.
 NOT_SETTINGS = frozenset({"dataset", "seed", "device", "out"})
 
@@ -53,6 +54,13 @@ class Parameters(BaseModel):
     def _no_flags_for_numbers(cls, value: Any, info) -> Any:
         if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
             raise ValueError("a truth value where none is taken")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_number_beyond_all_use(cls, value: Any) -> Any:
+        if isinstance(value, int) and value >= MOST:
+            raise ValueError(f"it should be less than {MOST}")
         return value
 
     def check(self, source: Source) -> None:
