@@ -11,6 +11,7 @@ import io
 import os
 import re
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -189,11 +190,9 @@ def find(name_or_path: str | os.PathLike) -> Source:
 def folder() -> Path:
     """Where data sets are kept: ``SSLTHEORY_DATA``, or the user's cache."""
     given = os.environ.get("SSLTHEORY_DATA")
-    return (
-        Path(os.path.expanduser(given))
-        if given
-        else platformdirs.user_cache_path("ssltheory") / "data"
-    )
+    if given:
+        return Path(os.path.expanduser(given))
+    return platformdirs.user_cache_path("ssltheory") / "data"
 
 
 def read_npz(blob: bytes) -> dict[str, np.ndarray]:
@@ -206,8 +205,9 @@ def read_npz(blob: bytes) -> dict[str, np.ndarray]:
         ValueError: naming what is wrong with it.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            _check_memory(sum(member.file_size for member in archive.infolist()))
         with np.lib.npyio.NpzFile(io.BytesIO(blob), allow_pickle=False) as file:
-            _check_memory(sum(member.file_size for member in file.zip.infolist()))
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # what zipfile, zlib, numpy and its tokenizer make of damage
         raise ValueError(str(error) or type(error).__name__) from error

@@ -318,7 +318,10 @@ def _claim(stored: Any) -> Claim:
         for key in ("measured", "predicted", "tolerance"):
             values[key] = float(values[key])
         claim = Claim(**values)
-        whole = all(isinstance(getattr(claim, f.name), f.type) for f in fields(Claim))
+        whole = all(
+            isinstance(getattr(claim, f.name), f.type)  # type: ignore[arg-type]
+            for f in fields(Claim)
+        )
         if whole and claim.verdict == stored["verdict"]:
             return claim
     except (AttributeError, KeyError, TypeError, OverflowError):
