@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -113,6 +112,8 @@ def stub_repo(tmp_path_factory, tiny_run) -> Path:
     """A copy of the repository whose notebook takes a moment: see ``STUB``."""
     repository = copy_repository(tmp_path_factory.mktemp("stub") / "repository")
     path = notebook_of(repository)
+    import nbformat  # not where the package is tested alone
+
     book = nbformat.read(path, as_version=4)
     parameters = next(c for c in book.cells if "parameters" in c.metadata.get("tags", []))
     names = [line.split(":")[0] for line in parameters.source.splitlines() if ":" in line]
