@@ -24,6 +24,7 @@ from ssltheory.theory.independence import (
     mean_dependence,
     off_diagonal_penalty,
     pairwise_hsic,
+    random_projector,
     rotation,
     whiten,
     xor_triple,
@@ -180,6 +181,13 @@ def test_fourier_features_tend_to_the_gaussian_kernel():
     assert covariance_penalty(*psi).item() == pytest.approx(hsic(x, y, 0.8).item(), rel=0.1)
 
 
+def test_a_drawn_projector_has_the_gaussian_kernel():
+    """Every entry, not the centred kernel alone: a phase that does not go round leaves a constant."""
+    x = normal(40)
+    psi = random_projector(20_000, 0.8, seed=3)(x)
+    assert (psi @ psi.mT - gaussian_gram(x, 0.8)).abs().max() < 5 / 20_000**0.5
+
+
 def test_ica_recovers_the_sources_as_fast_ica_does():
     s, mixing = benchmark_sources(2000)
     x = s @ mixing.mT
@@ -219,6 +227,8 @@ def test_scores_of_a_perfect_and_of_a_random_answer():
     assert mean_correlation(s @ order.mT, s) == pytest.approx(1)
     assert amari_distance(normal(6, 6), mixing) > 0.2
     assert amari_distance(torch.ones(6, 6), torch.eye(6)) == pytest.approx(1)
+    uneven = torch.tensor([[2.0, 1.0], [0.0, 1.0]])  # rows give ½ + 0, columns 0 + 1
+    assert amari_distance(uneven, torch.eye(2)) == pytest.approx(1.5 / 4)
 
 
 def test_off_diagonal_penalty_is_that_of_the_covariance_and_blind_to_rotations_of_white_inputs():

@@ -286,3 +286,18 @@ def test_two_components_are_told_apart_by_the_first_dimension(jitter):
     side[20:] = -1
     z = centred(z)[:, 0]
     assert abs(float(z @ side)) == pytest.approx(40**0.5)
+
+
+@pytest.mark.parametrize("method", ["vicreg", "contrastive"])
+@pytest.mark.parametrize("n_views", [3, 4, 5, 6, 7])
+def test_dimensions_that_are_left_over_are_zero(method, n_views):
+    """The target has one positive eigenvalue an image; at β = 2 / n_views the others of VICReg's are zero, too."""
+    images = 4
+    x = draw(images * n_views, 6)
+    k = (-torch.cdist(x, x).square() / 6).exp()
+    a = dense_adjacency(images, n_views)
+    kernel = kernel_ssl.induced_kernel(k, a, len(k), method, 2 / n_views)
+    modes = images - (method == "vicreg")
+    assert (kernel.embeddings[:, :modes].norm(dim=0) > 0.1).all()
+    assert not kernel.embeddings[:, modes:].any()
+    assert not kernel.coefficients[:, modes:].any()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 from ssltheory import encoders, losses, spectra, train
@@ -45,6 +46,18 @@ def test_left_is_its_flow(eps, start):
     measured = theory.flow(GAMMA, start, theory.left_preconditioned(eps), times)
     assert (measured - modes.eigenvalues(times)).abs().max() < 1e-5
     assert torch.equal(modes.loss(times), (1 - modes.eigenvalues(times)).square().sum(-1))
+
+
+def test_left_divides_by_the_size_of_c_where_c_is_indefinite():
+    w = randn(D, len(GAMMA))
+    c = (w * GAMMA) @ w.mT - 0.5 * torch.eye(D, dtype=torch.float64)
+    p = spectra.eigenvalues(c)
+    assert p[0] > 0 > p[-1]
+    size = torch.from_numpy(np.real(scipy.linalg.sqrtm((c @ c).numpy())))
+    one = torch.eye(D, dtype=torch.float64)
+    expected = 4 * torch.linalg.solve(size + 0.1 * one, c - one) @ (w * GAMMA)
+    found = theory.left_preconditioned(0.1)(w.numpy(), c.numpy(), GAMMA.numpy())
+    torch.testing.assert_close(torch.from_numpy(found), expected)
 
 
 def test_log_det_is_its_flow_and_an_exponential(start):

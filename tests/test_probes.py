@@ -61,6 +61,15 @@ def test_ridge_probe_equals_scikit_learn(digits, n_train, l2):
     assert ridge_probe(*split, l2=l2).accuracy == sklearn_accuracy(model, *split)
 
 
+@pytest.mark.parametrize("probe", [linear_probe, ridge_probe])
+def test_a_feature_that_is_constant_up_to_rounding_counts_for_nothing(digits, probe):
+    z_train, y_train, z_test, y_test = digits
+    in_train, in_test = (torch.full_like(z[:, :1], 0.1) for z in (z_train, z_test))
+    in_train[::2] = math.nextafter(0.1, 1)
+    wider = torch.cat([z_train, in_train], 1), torch.cat([z_test, 2 * in_test], 1)
+    assert probe(wider[0], y_train, wider[1], y_test) == probe(*digits)
+
+
 @pytest.mark.parametrize("probe", PROBES)
 def test_standard_error_is_binomial(digits, probe):
     a, error = probe(*digits)

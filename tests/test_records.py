@@ -349,6 +349,34 @@ print(json.dumps(answers))
 """
 
 
+def test_a_module_that_came_or_went_is_a_change():
+    then, now = {"data": "1", "losses": "2"}, {"data": "1", "spectra": "3"}
+    assert fingerprint.changes(then, now) == ["losses", "spectra"]
+    assert fingerprint.changes(then, then) == []
+
+
+def test_what_measures_is_on_the_path():
+    found = fingerprint.code_hashes(notebook_of(ROOT))
+    names = {name.removeprefix("ssltheory.") for name in found}
+    assert {"notebook", "data", "augmentations", "losses", "spectra", "theory.stepwise"} <= names
+
+
+def test_what_a_shared_module_does_beside_its_definitions_counts(tmp_path: Path, monkeypatch):
+    cell = {
+        "cell_type": "code",
+        "metadata": {},
+        "source": "from ssltheory import shared\nshared.f()",
+    }
+    notebook = tmp_path / "one.ipynb"
+    notebook.write_text(json.dumps({"cells": [cell]}))
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    found = []
+    for more in ("", "SIZES += [2]\n", "SIZES += [3]\n"):
+        (tmp_path / "shared.py").write_text(f"SIZES = [1]\n{more}\n\ndef f():\n    return SIZES\n")
+        found.append(fingerprint.code_hashes(notebook)["ssltheory.shared"])
+    assert len(set(found)) == 3
+
+
 def test_stale_when_meaning_changes_and_only_then(repo_copy: Path):
     package = repo_copy / "src/ssltheory"
     stepwise, figures = package / "theory/stepwise.py", package / "figures/__init__.py"

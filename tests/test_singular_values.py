@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.integrate import quad
 from torch.linalg import svdvals
 
 from ssltheory import encoders, skips
@@ -47,6 +48,18 @@ def test_edges_of_an_identity_with_noise(sigma, condition):
     s = svdvals(torch.eye(600) + sigma * normal(600, 600))
     assert float(s[0]) == pytest.approx(float(high), rel=0.02)
     assert float(s[-1]) == pytest.approx(float(low), abs=0.03)
+
+
+def test_mean_log_condition_is_that_of_the_law_of_the_least_singular_value():
+    """x = n s_min² of an (n, n) standard normal matrix has, for n → ∞, the density below, and s_max is 2√n."""
+
+    def density(root):  # of √x, which has no pole
+        return (1 + root) * math.exp(-(root**2) / 2 - root)
+
+    assert quad(density, 0, math.inf)[0] == pytest.approx(1)
+    log_x = quad(lambda root: 2 * math.log(root) * density(root), 0, math.inf)[0]
+    expected = math.log(2) + math.log(500) - log_x / 2
+    assert theory.mean_log_condition(500) == pytest.approx(expected, abs=1e-3)
 
 
 def test_edges_without_a_skip_scale_and_closed_below():
@@ -120,6 +133,17 @@ def test_activation_bounds_hold(eta):
         assert (found - s).abs().max() < 1e-12
     if eta == 0:
         assert (torch.linalg.matrix_rank(d[:, None] * w) == 10 - off).all()
+
+
+@pytest.mark.parametrize("eta", [0.0, -1.0])
+def test_activation_bounds_are_reached(eta):
+    """Of a diagonal matrix: the lower where the largest two change their side, the upper where the least two do."""
+    s = torch.arange(6.0, 0, -1)
+    lower, upper = theory.activation_bounds(s, eta, 2)
+    largest, least = torch.ones(2, 6)
+    largest[:2] = least[4:] = eta
+    torch.testing.assert_close(svdvals(torch.diag(largest * s)), lower)
+    torch.testing.assert_close(svdvals(torch.diag(least * s))[:4], upper[:4])
 
 
 def test_leaky_in_the_place_of_the_absolute_value_leaves_its_bounds():

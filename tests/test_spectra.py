@@ -131,6 +131,8 @@ def test_spread_of_a_point_a_line_and_a_sphere():
     assert spectra.spread(normal(10, 1).abs() * direction).item() == pytest.approx(0, abs=1e-7)
     assert spectra.spread(normal(20_000, d)).item() == pytest.approx(1, abs=0.01)
     assert spectra.spread(normal(3, 50, d)).shape == (3,)
+    four = torch.tensor([[2.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -4.0]])  # std √½ of the sample
+    assert spectra.spread(four).item() == pytest.approx(1, abs=1e-12)
 
 
 def test_off_diagonal_share_of_shared_and_of_unrelated_eigenvectors():

@@ -281,6 +281,13 @@ def test_a_probe_sees_the_column_space_alone():
     assert float((y - z @ v).square().sum()) == pytest.approx(float(residual), abs=1e-10)
 
 
+def test_a_probe_of_dependent_features_has_the_least_norm():
+    z, y = draw(30, 5), draw(30, 2, seed=1)
+    v = spectral_embedding.probe_weights(z, y)
+    twice = spectral_embedding.probe_weights(torch.cat([z, z], 1), y)
+    torch.testing.assert_close(twice, torch.cat([v, v]) / 2)
+
+
 def test_aligned_graphs_leave_no_residual_and_misaligned_ones_do():
     y = torch.arange(8).repeat_interleave(8)
     targets = torch.nn.functional.one_hot(y).to(F64)

@@ -1,5 +1,7 @@
 """Closed forms of BatchNorm's geometry against brute force: sums, grids, differentiation, simulation."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -163,3 +165,10 @@ def test_jitter_is_that_of_batches_with_and_without_replacement(n):
     found = h[rows].mean((1, 2)).std() / h.std(correction=0)
     assert float(found / splines.jitter(8, n)) == pytest.approx(1, abs=0.015)
     assert splines.jitter(40, 40) == 0
+
+
+def test_jitter_without_replacement_is_that_of_every_batch():
+    h = normal(5)
+    every = torch.stack([h[list(batch)].mean() for batch in combinations(range(5), 2)])
+    expected = every.std(correction=0) / h.std(correction=0)
+    torch.testing.assert_close(splines.jitter(2, 5), expected)

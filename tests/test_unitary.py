@@ -415,3 +415,5 @@ def test_the_law_is_the_mean_over_uniform_phases():
     assert torch.allclose(theory.remaining_from(w, t.tolist()).mean(0), law, atol=1e-3)
     assert torch.allclose(theory.effective_time(law), t, atol=1e-9)
     assert torch.allclose(theory.speed(t, theory.remaining(0.3 * t)), torch.tensor(0.3).double())
+    long = torch.linspace(0, 40, 81, dtype=torch.float64)  # most of it below the line
+    assert theory.speed(long, theory.remaining(0.3 * long)).item() == pytest.approx(0.3)

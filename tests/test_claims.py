@@ -1,0 +1,233 @@
+"""What turns a record into a verdict, on arrays made by hand: intervals, worst repetitions, scores."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from numpy.testing import assert_allclose
+
+from ssltheory import chapters, claims
+from ssltheory.claims import (
+    Claim,
+    batch_norm_partitions,
+    class_dependent,
+    deep_staircase,
+    directpred,
+    eigenspace_alignment,
+    embedding_dimensions,
+    faster_ssl,
+    interval,
+    kernel_regime,
+    linear_staircase,
+    pairwise_independence,
+    singular_values,
+    what_we_maximise,
+)
+from ssltheory.theory import kernel_ssl, splines, stepwise
+
+
+def settings(chapter, **given):
+    return chapters.parse(chapters.find(chapter), given)
+
+
+@pytest.mark.parametrize(
+    ("relation", "measured", "verdict"),
+    [
+        ("equal", 0.85, "fails"),
+        ("equal", 0.95, "holds"),
+        ("equal", 1.05, "holds"),
+        ("equal", 1.15, "fails"),
+        ("at least", 0.95, "holds"),
+        ("at least", 0.85, "fails"),
+        ("at most", 1.05, "holds"),
+        ("at most", 1.15, "fails"),
+        *((relation, np.nan, "fails") for relation in claims.RELATIONS),
+    ],
+)
+def test_a_tolerance_counts_once_and_to_the_right_side(relation, measured, verdict):
+    assert Claim("id", "words", measured, 1.0, 0.1, "ours", relation).verdict == verdict
+
+
+def test_interval_is_students_of_the_unbiased_deviation():
+    values = np.array([1.0, 2.0, 4.0])
+    mean, half = interval(values)
+    low, high = scipy.stats.t.interval(0.95, 2, mean, scipy.stats.sem(values))
+    assert_allclose([mean - half, mean + half], [low, high], rtol=1e-12)
+    assert np.isnan(interval(values[:1])[1])
+
+
+# Chapter 01
+
+
+def staircase():
+    """Two repetitions that follow the closed form to the last digit."""
+    gamma = torch.tensor([1.0, 0.3, 0.05, 0.01], dtype=torch.float64)
+    start = 1e-4 * torch.eye(2, 4, dtype=torch.float64)
+    solution = stepwise.linear_barlow_twins(torch.diag(gamma), 2, w0=start, lr=0.1)
+    times = torch.linspace(0, 30, 200, dtype=torch.float64)
+    one = {
+        "gamma": gamma,
+        "start": start,
+        "learning_rate": 0.1,
+        "times": times,
+        "eigenvalues": solution.eigenvalues(times),
+        "step_times": solution.step_times,
+        "final_loss": 0.0,
+        "alignment": 1.0,
+    }
+    scales = np.array([1e-4, 1e-3, 1e-2])
+    return {name: np.stack([value] * 2) for name, value in one.items()} | {
+        "scan_dim": np.array(2),
+        "scan_spectra": np.array([[1.0, 0.5, 0.45]]),
+        "scan_scales": scales,
+        "scan_errors": 3 * scales**0.1 * np.ones((1, 2, 1)),
+        "known_measured": np.ones((2, 2)),
+        "known_gamma": np.ones((2, 2)),
+    }
+
+
+def test_a_repetition_without_a_number_is_the_worst():
+    parameters = settings("01-linear-staircase", dim=2)
+    arrays = staircase()
+    assert {c.verdict for c in linear_staircase.claims(arrays, parameters)} == {"holds"}
+    arrays["step_times"][1, 0] = np.nan
+    found = {c.id: c for c in linear_staircase.claims(arrays, parameters)}
+    assert found["step-times"].verdict == "fails"
+    assert np.isnan(found["step-times"].measured)
+
+
+def test_exponents_see_the_gap_below_the_last_mode():
+    fitted, predicted = linear_staircase.exponents(staircase())
+    assert_allclose(predicted, [0.1])  # 0.45 / 0.5 is nearer to one than 0.5 / 1
+    assert_allclose(fitted, [0.1])
+
+
+# Chapters 02, 03, 05, 06
+
+
+def test_a_mode_that_is_never_learnt_is_not_separated():
+    times = np.linspace(0, 100, 401)
+    curves = 1 / (1 + np.exp(-(times[:, None] - np.array([10, 40, 70]))))
+    curves[:, 2] *= 0.05
+    assert deep_staircase.separated(times, curves) == 0.5
+
+
+def test_share_on_plateau_k_is_that_of_k_directions():
+    moments = np.stack([np.diag([8.0, 4.0, 2.0, 2.0])] * 4)
+    found = embedding_dimensions.shares({"second_moment": moments[None]}, 0)
+    assert_allclose(found, [0, 0.5, 0.75, 0.875])
+
+
+def test_what_is_left_of_the_asymmetry_is_in_units_of_its_own_decay():
+    times = np.linspace(0, 400, 101)
+    decays = np.exp(-2.0 * 0.004 * times)
+    arrays = {
+        "asymmetry": np.stack([[decays], [0 * decays]]),
+        "norm": np.ones((2, 1, 101)),
+        "times": times,
+        "alpha_p": np.array(2.0),
+        "weight_decay": np.array(0.004),
+    }
+    assert_allclose(eigenspace_alignment.left_of_peak(arrays), 1)
+
+
+def test_one_seed_that_is_not_apart_is_red():
+    arrays = {"methods": np.array(["directpred", "byol_linear"]), "active": np.ones((2, 3, 1))}
+    arrays["spread"] = np.array([[0.9, 0.9, 0.75], [0.4, 0.4, 0.6]])[..., None]
+    found = {c.id: c for c in directpred._alive(arrays, settings("06-directpred", steps=1000))}
+    assert found["apart"].measured == pytest.approx(0.15)
+    assert found["apart"].verdict == "fails"
+
+
+# Chapters 08, 09
+
+
+def test_dimensions_that_are_lost_again_do_not_count():
+    spectrum = np.ones((1, 1, 1, 4, 4)) * np.array([1.0, 0, 0, 0])
+    spectrum[0, 0, 0, [1, 3]] = 1.0  # four, one, four again
+    arrays = {"spectrum": spectrum, "steps": np.array([0, 10, 20, 30])}
+    assert faster_ssl.steps_to_rank(arrays, 0.75) == 30
+
+
+def test_a_descent_below_the_closed_forms_minimum_is_red(monkeypatch):
+    """The right minimum is found; a closed form that lies above it is what is wrong, in one repetition of two."""
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    k = (-torch.cdist(x, x).square() / 2).exp()
+    a = torch.from_numpy(kernel_ssl.view_adjacency(4, 2).toarray())
+    cases = (("vicreg", 0.4), ("contrastive", 0.0))
+    found = [kernel_ssl.induced_kernel(k, a, 2, *case).coefficients for case in cases]
+    arrays = {"k": k, "k_held_out": k[:3], "links": a, "coefficients": torch.stack(found)}
+    arrays = {name: np.stack([value.numpy()] * 2) for name, value in arrays.items()}
+    arrays["betas"] = np.array([0.4])
+    judge = kernel_regime._closed_forms
+    assert {c.verdict for c in judge(arrays)} == {"holds"}
+    right, factors = kernel_ssl.induced_kernel, iter([0.9, 0.9, 1.0, 1.0])
+
+    def shrunk(*given):
+        kernel, by = right(*given), next(factors)
+        return kernel_ssl.InducedKernel(by * kernel.coefficients, by * kernel.embeddings)
+
+    monkeypatch.setattr(kernel_ssl, "induced_kernel", shrunk)
+    assert {c.verdict for c in judge(arrays)} == {"fails"}
+
+
+# Chapters 11, 12, 14
+
+
+@pytest.mark.parametrize(("name", "sign"), [("width", 1), ("light", -1)])
+def test_a_mean_is_judged_at_the_nearer_end_of_its_interval(name, sign):
+    """Ratios with a half-width of t(0.975, 2) × 0.1 / √3 = 0.2484 on both sides of the bound's safe side."""
+    names = ["none", "none_heavy", "wide_light", "random_wide", "random_narrow"]
+    names += ["random_middle", "no_covariance"]
+    dependence = np.ones((len(names), 3, 2, 2))
+    bound = pairwise_independence.WIDTH
+    dependence[names.index("random_wide" if sign > 0 else "wide_light"), :, -1, 0] = (
+        bound - 0.1 * sign + np.array([-0.1, 0, 0.1])
+    )
+    arrays = {"names": np.array(names), "dependence": dependence}
+    made = pairwise_independence._trained(arrays, settings("11-pairwise-independence"))
+    found = {c.id: c for c in made}[name]
+    assert found.measured == pytest.approx(bound + sign * 0.1484, abs=1e-4)
+    assert found.verdict == "fails"
+
+
+def test_an_entropy_is_held_to_the_nearer_of_its_upper_bounds():
+    within, above = [1.0, 2.0, 3.0, 2.5, 0.1], [1.0, 2.9, 3.0, 2.5, 0.1]
+    below = [1.0, 0.5, 3.0, 2.5, 0.1]
+    found = what_we_maximise.beyond(np.array([within, above, below]))
+    assert_allclose(found, [-0.8, 0.1, 0.2], atol=1e-12)
+
+
+def test_one_small_p_value_of_ten_is_no_change():
+    change = np.tile(np.arange(-2.0, 3.0)[:, None], (1, 10))  # of five repetitions, each class
+    error = change[:, 0].std(ddof=1) / 5**0.5
+    change += error * np.array([3.2, *[0.1] * 9])
+    p = class_dependent.paired(change)[3]
+    assert 0.03 < p[0] < 0.035
+    assert not class_dependent.changed(change).any()
+    change[:, 0] += 10 * error
+    assert class_dependent.changed(change).tolist() == [1, *[0] * 9]
+
+
+# Chapters 15, 16
+
+
+def test_a_jitter_below_the_law_is_as_wrong_as_one_above():
+    sizes = batch_norm_partitions.BATCHES
+    law = splines.jitter(torch.tensor(sizes)).numpy()
+    scatter = np.stack([law * [1.0, 0.9, 1.01]] * 2)[..., None]
+    arrays = {"scatter": scatter, "folds": np.ones((2, 3, 4, 2))}
+    found = {c.id: c for c in batch_norm_partitions._folds_and_jitter(arrays)}["jitter"]
+    assert found.measured == pytest.approx(0.9)
+    assert found.verdict == "fails"
+
+
+def test_third_differences_are_the_largest_inside_pieces_and_across_knots():
+    t = np.arange(40.0)
+    loss = np.where(t < 20.5, t**2, (t - 20.5) ** 2 + 20.5**2)
+    inside, across = singular_values.third_differences(t, loss, np.array([20.5]))
+    assert inside < 1e-12
+    assert across[0] > 1e-3
+    bent = loss + 10.0 * (t == 10)
+    inside, _ = singular_values.third_differences(t, bent, np.array([20.5]))
+    assert inside == pytest.approx(30 / bent.max())
