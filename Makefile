@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lab lint format bench lock clean
+.PHONY: help setup book pdf test mutants lab lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ pdf: book ## print the book as _build/one-eigenmode-at-a-time.pdf (needs Chromiu
 
 test: setup ## run the tests (make test ARGS='-k stepwise' for some)
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: setup ## plant faults one after another: each must turn a test red (make mutants ARGS=losses for some)
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
