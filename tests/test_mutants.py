@@ -7,6 +7,8 @@ import pytest
 from conftest import ROOT
 from mutants import Fault
 
+from ssltheory import pages
+
 TEST = """
 from pathlib import Path
 
@@ -84,3 +86,17 @@ def test_tests_that_are_red_already_decide_nothing(small):
     (small / "src" / "ssltheory" / "small.py").write_text("ONE = 2\nTWO = 2\n")
     with pytest.raises(RuntimeError, match="red without any fault: test_small::test_the_number"):
         mutants.killers([UNSEEN], 1)
+
+
+def test_the_books_table_is_that_of_the_list(tmp_path):
+    (tmp_path / "site").mkdir()
+    pages._write_mutants(ROOT, tmp_path)
+    rows = (tmp_path / "mutants.md").read_text(encoding="utf-8").splitlines()[4:]
+    listed = mutants.faults()
+    assert [row.split(" | ")[1] for row in rows] == [fault.why for fault in listed]
+    kept = json.loads((tmp_path / "site" / "mutants.json").read_text(encoding="utf-8"))["faults"]
+    fields = ("module", "text", "by", "why", "survives")
+    assert [[row[f] for f in fields] for row in kept] == [
+        [getattr(fault, f) for f in fields] for fault in listed
+    ]
+    assert all(row["killed_by"] or row["survives"] for row in kept)

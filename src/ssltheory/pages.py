@@ -5,6 +5,7 @@ stands where it comes from and the command that makes it again.
 """
 
 import html
+import json
 import os
 import re
 import shutil
@@ -54,6 +55,7 @@ def build(base: Path, quick: list[Record]) -> Path:
             _write_downloads(generated / "site" / _download(name, drawn), drawn)
     everything = [*shown, *((scoreboard.THIS_BUILD, record) for record in quick)]
     _write_scoreboard(base, generated, everything)
+    _write_mutants(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, quick)
     red = [
@@ -80,6 +82,25 @@ def _write_scoreboard(base: Path, generated: Path, shown: list[tuple[str, Record
     }.items():
         (generated / name).parent.mkdir(exist_ok=True)
         (generated / name).write_text(text, encoding="utf-8")
+
+
+def _write_mutants(base: Path, generated: Path) -> None:
+    """The table of the faults that were planted, from ``book/mutants.json``, which lies beside the pages too."""
+    text = (base / "book" / "mutants.json").read_text(encoding="utf-8")
+    (generated / "site" / "mutants.json").write_text(text, encoding="utf-8")
+    found = json.loads(text)
+    killed = [fault for fault in found["faults"] if fault["killed_by"]]
+    lines = [
+        f"On {found['date']}, at commit {found['commit'][:10]}, {len(killed)} of {len(found['faults'])} turned a "
+        "test red.\n",
+        "| module | mistake | first test that turned red |",
+        "| --- | --- | --- |",
+    ]
+    for fault in found["faults"]:
+        noticed = f"`{fault['killed_by']}`" if fault["killed_by"] else f"none: {fault['survives']}"
+        cells = [f"`{fault['module']}`", fault["why"], noticed]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    (generated / "mutants.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _download(name: str, record: Record) -> str:
