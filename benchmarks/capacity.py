@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness import Work, arguments, duration, environment
 from ssltheory import augmentations, distributed, encoders, losses, train
@@ -22,10 +23,9 @@ BATCH, DIM = 256, 64
 
 
 def step(model: nn.Module, views: train.Views, steps: int = 2) -> Work:
-    """``steps`` updates of a training run, whose cost is that of ``steps + 1`` losses."""
-    return lambda: train.train(
-        model, views, losses.barlow_twins, steps=steps, lr=1e-4, record_steps=[]
-    )
+    """A training run of so many updates; the last loss, which a run measures as well, is a forward pass more."""
+    settings = {"steps": steps, "lr": 1e-4, "record_steps": []}
+    return lambda: train.train(model, views, losses.barlow_twins, **settings)
 
 
 def small_conv(n: int, device: str) -> Work:
@@ -36,12 +36,30 @@ def small_conv(n: int, device: str) -> Work:
     return step(model.to(device), train.augmented(x, augmentations.TwoViews(32)))
 
 
+def resnet(depth: int, size: int) -> nn.Module:
+    """ResNet with a projector, for images of a size: the CIFAR stem at 32 pixels."""
+    encoder = encoders.resnet(depth, "cifar" if size == 32 else "imagenet")
+    return nn.Sequential(encoder, encoders.projector((encoder.out_features, 2048, DIM)))
+
+
+def resnet18(n: int, device: str) -> Work:
+    """Training steps of ResNet-18 on n images of 32 pixels, drawn and augmented."""
+    x = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, device=device)
+    return step(resnet(18, 32).to(device), train.augmented(x, augmentations.TwoViews(32)), 1)
+
+
 def resnet50(n: int, device: str) -> Work:
     """Training steps of ResNet-50 on n images of 96 pixels, drawn and augmented."""
-    encoder = encoders.resnet(50, "imagenet")
-    model = nn.Sequential(encoder, encoders.projector((encoder.out_features, 2048, DIM)))
     x = torch.randint(0, 256, (n, 3, 96, 96), dtype=torch.uint8, device=device)
-    return step(model.to(device), train.augmented(x, augmentations.TwoViews(96)), 1)
+    return step(resnet(50, 96).to(device), train.augmented(x, augmentations.TwoViews(96)), 1)
+
+
+def operations(depth: int, size: int) -> float:
+    """Floating-point operations of a training step per image: two views, forward and backward."""
+    model, x = resnet(depth, size), torch.rand(2, 3, size, size)
+    with FlopCounterMode(display=False) as counter:
+        model(x).sum().backward()
+    return counter.get_total_flops()
 
 
 def width(w: int, device: str) -> Work:
@@ -71,6 +89,7 @@ CURVES: dict[str, tuple[Callable[[int, str], Work], str, tuple[int, ...], tuple[
         (0, 1),
         (32, 64, 128, 256, 512, 1024),
     ),
+    "ResNet-18, 32 px: a step": (resnet18, "images a step", (0, 1), (4, 8, 16, 32, 64)),
     "ResNet-50, 96 px: a step": (resnet50, "images a step", (0, 1), (2, 4, 8, 16, 24)),
     "MLP, two hidden layers: a step": (
         width,
@@ -130,7 +149,12 @@ def main() -> None:
     rounds = [[shared(n, chosen.device) for n in counts] for _ in range(chosen.rounds)]
     steps = dict(zip(counts, map(statistics.median, zip(*rounds, strict=True)), strict=True))
     print("a step shared out:", ", ".join(f"{n}: {t:.3g} s" for n, t in steps.items()))
-    document = {"environment": environment(chosen.device), "curves": curves, "processes": steps}
+    document = {
+        "environment": environment(chosen.device),
+        "curves": curves,
+        "processes": steps,
+        "operations": {f"{d} {s}": operations(d, s) for d, s in ((18, 32), (50, 96), (50, 224))},
+    }
     Path("book/capacity.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

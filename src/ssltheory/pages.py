@@ -19,9 +19,10 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-from ssltheory import chapters, claims, explorers, figures, records, runner, scoreboard
+from ssltheory import capacity, chapters, claims, explorers, figures, records, runner, scoreboard
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
+from ssltheory.figures.capacity import main_figure as capacity_curves
 from ssltheory.records import Record
 from ssltheory.repository import repository_url
 
@@ -56,6 +57,7 @@ def build(base: Path, quick: list[Record]) -> Path:
     everything = [*shown, *((scoreboard.THIS_BUILD, record) for record in quick)]
     _write_scoreboard(base, generated, everything)
     _write_mutants(base, generated)
+    _write_capacity(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, quick)
     red = [
@@ -101,6 +103,18 @@ def _write_mutants(base: Path, generated: Path) -> None:
         cells = [f"`{fault['module']}`", fault["why"], noticed]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     (generated / "mutants.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_capacity(base: Path, generated: Path) -> None:
+    """Tables and picture of the cost curves, from ``book/capacity.json``."""
+    document = json.loads((base / "book" / "capacity.json").read_text(encoding="utf-8"))
+    curves = [capacity.Curve(**curve) for curve in document["curves"]]
+    figures.write(capacity_curves(curves), generated / "capacity.png")
+    for name, text in {
+        "capacity.md": capacity.to_markdown(document),
+        "capacity-runs.md": capacity.runs_to_markdown(document),
+    }.items():
+        (generated / name).write_text(text, encoding="utf-8")
 
 
 def _download(name: str, record: Record) -> str:
