@@ -555,7 +555,7 @@ def end_state(
 ) -> EndState:
     """Where a start (p, s > 0) ends without weight decay, exactly, with p* = τ/(1+σ²) and c = s − p²/α_p.
 
-    c >= 0, or p > 0 and p* >= √(α_p |c|): (p*, p*²/α_p + c). Otherwise it collapses, to (sign(p) √(α_p |c|), 0).
+    c > 0, or p > 0 and p* >= √(α_p |c|): (p*, p*²/α_p + c). Otherwise it collapses, to (sign(p) √(α_p |c|), 0).
 
     Ours. The paper's condition s > p²/α_p (c > 0) is sufficient, not necessary: of 300 starts drawn from p in [−1, 1],
     s in [0, 1] (σ² = ¼, τ = α_p = 1), 63 had p > 0 below the parabola, and 55 of those survived.
