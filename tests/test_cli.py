@@ -23,7 +23,7 @@ PRESETS = sorted((ROOT / "notebooks/presets").glob("*/*.yaml"))
 @pytest.fixture(autouse=True)
 def no_kernel(monkeypatch):
     """Nothing here may start a kernel."""
-    monkeypatch.setattr(runner, "_execute", lambda job: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(runner, "execute", lambda job: pytest.fail("a kernel was started"))
 
 
 @pytest.fixture

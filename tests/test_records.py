@@ -133,14 +133,14 @@ def test_killed_between_its_two_files(tmp_path: Path, monkeypatch, full: bool):
     """With an old record there or without one: afterwards the old one or nothing is valid."""
     if full:
         records.save(tmp_path, some_record(seconds=1.0))
-    write = records._write
+    write = records.write
 
     def killed(path: Path, blob: bytes) -> None:
         if path.suffix == ".json":
             raise KeyboardInterrupt
         write(path, blob)
 
-    monkeypatch.setattr(records, "_write", killed)
+    monkeypatch.setattr(records, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         records.save(tmp_path, dataclasses.replace(some_record(), arrays={"other": np.ones(9)}))
     with pytest.raises(InputError, match="does not belong to it" if full else "no record"):

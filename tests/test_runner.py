@@ -48,7 +48,7 @@ def stub(stub_repo: Path, outcomes, monkeypatch) -> Path:
 def executed(monkeypatch) -> list[Path]:
     """Folders of the jobs that would be executed; none is."""
     folders = []
-    monkeypatch.setattr(runner, "_execute", lambda job: folders.append(job.folder))
+    monkeypatch.setattr(runner, "execute", lambda job: folders.append(job.folder))
     return folders
 
 

@@ -197,8 +197,8 @@ def save(folder: Path, record: Record) -> None:
     content["sha256"] = _content_hash(content)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "record.npz", blob)
-        _write(folder / "record.json", _encoded(content))
+        write(folder / "record.npz", blob)
+        write(folder / "record.json", _encoded(content))
     except OSError as error:
         raise RunError(
             f"the record could not be written to {folder} ({error.strerror}): make room or give another `out`"
@@ -257,16 +257,12 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    if isinstance(value, list):
-        value = np.stack([_array(name, item) for item in value])
-    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-    if array.dtype.kind in "fc" and np.isnan(array).any():
-        raise RunError(f"{name} holds a NaN: the training diverged; take a smaller learning rate")
-    return array
+def write(path: Path, blob: bytes) -> None:
+    """Write a file whole or not at all, by renaming.
 
-
-def _write(path: Path, blob: bytes) -> None:
+    Raises:
+        OSError: if the disk is full or the folder cannot be written to.
+    """
     temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -276,6 +272,15 @@ def _write(path: Path, blob: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, list):
+        value = np.stack([_array(name, item) for item in value])
+    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if array.dtype.kind in "fc" and np.isnan(array).any():
+        raise RunError(f"{name} holds a NaN: the training diverged; take a smaller learning rate")
+    return array
 
 
 def _encoded(content: dict) -> bytes:

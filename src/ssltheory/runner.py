@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,13 +148,21 @@ def current(job: Job) -> Record | None:
     )
 
 
-def run(jobs: Iterable[Job], workers: int = 1, recompute: bool = False) -> list[Outcome]:
+def run(
+    jobs: Iterable[Job],
+    workers: int = 1,
+    recompute: bool = False,
+    engine: Callable[[Job], None] | None = None,
+    display: "Display | None" = None,
+) -> list[Outcome]:
     """Run jobs, at most ``workers`` at a time; a failure stops none of the others.
 
     Args:
         jobs: from ``plan``.
         workers: notebooks at a time; the processor's threads are shared out among them.
         recompute: also where a current record is there.
+        engine: what runs a job and leaves its files in its folder; None: ``execute``.
+        display: who is told what begins and ends; None: a bar or a line for each job.
 
     Returns:
         One outcome a job, in order.
@@ -165,25 +173,25 @@ def run(jobs: Iterable[Job], workers: int = 1, recompute: bool = False) -> list[
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        with _Display() as display:
+        with display or Display() as shown:
             waiting: list[Future | Outcome] = []
             for job in jobs:
                 record = None if recompute else current(job)
                 if record is not None:
-                    display.say(f"{job.chapter.id}: current record reused ({job.folder})")
+                    shown.reuse(job)
                     waiting.append(Outcome(job, record, reused=True))
                 else:
-                    waiting.append(pool.submit(_run_one, job, display))
+                    waiting.append(pool.submit(_run_one, job, engine or execute, shown))
             return [item if isinstance(item, Outcome) else item.result() for item in waiting]
     finally:  # nothing is left to wait for, unless by Ctrl-C; kernels end with this process
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_one(job: Job, display: "_Display") -> Outcome:
+def _run_one(job: Job, engine: Callable[[Job], None], display: "Display") -> Outcome:
     display.start(job)
     started = time.monotonic()
     try:
-        _execute(job)
+        engine(job)
         record = records.load(job.folder)
     except (InputError, Paused, RunError) as error:
         what = "paused" if isinstance(error, Paused) else "failed"
@@ -193,8 +201,16 @@ def _run_one(job: Job, display: "_Display") -> Outcome:
     return Outcome(job, record)
 
 
-def _execute(job: Job) -> None:
-    """Papermill over the job's notebook; the executed notebook takes its place only when it is whole."""
+def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
+    """Papermill over the job's notebook; the executed notebook takes its place only when it is whole.
+
+    Args:
+        job: from ``plan``.
+        env: what its kernel has over this process's environment.
+
+    Raises:
+        InputError, Paused, RunError: as the notebook ended.
+    """
     try:
         import papermill
         from nbclient.exceptions import DeadKernelError
@@ -212,7 +228,11 @@ def _execute(job: Job) -> None:
     # A folder of its own for each kernel's sockets: two that start at once would take the same names.
     sockets = tempfile.TemporaryDirectory(prefix="ssltheory-", ignore_cleanup_errors=True)
     ipc = {"transport": "ipc", "ip": f"{sockets.name}/kernel"}
-    transport = {} if sys.platform == "win32" else {"config": Config({"KernelManager": ipc})}
+    options: dict[str, Any] = {}
+    if sys.platform != "win32":
+        options["config"] = Config({"KernelManager": ipc})
+    if env:
+        options["kernel_manager_class"] = _manager_with(env)
     try:
         papermill.execute_notebook(
             str(job.notebook).replace("{", "{{").replace("}", "}}"),
@@ -221,7 +241,7 @@ def _execute(job: Job) -> None:
             kernel_name="python3",
             progress_bar=False,
             cwd=str(Path.cwd()),
-            **transport,
+            **options,
         )
     except PapermillExecutionError as error:
         os.replace(partial, failed)
@@ -249,6 +269,17 @@ def _execute(job: Job) -> None:
     os.replace(partial, job.folder / "notebook.ipynb")
 
 
+def _manager_with(env: Mapping[str, str]) -> type:
+    """A manager whose kernels have these variables over the environment."""
+    from jupyter_client import AsyncKernelManager
+
+    class Manager(AsyncKernelManager):
+        def start_kernel(self, *words: Any, **options: Any) -> Any:
+            return super().start_kernel(*words, env=os.environ | dict(env), **options)
+
+    return Manager
+
+
 def _failure(job: Job, cause: str, cell: str, traceback: str) -> RunError:
     """Write ``failure.txt`` and say where it is."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", traceback)
@@ -273,7 +304,7 @@ def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-class _Display:
+class Display:
     """One bar a running chapter on a terminal; a plain line every ten seconds in a log."""
 
     def __init__(self) -> None:
@@ -282,7 +313,7 @@ class _Display:
         self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> "Display":
         if self._bars:
             self._bars.start()
         self._thread.start()
@@ -300,6 +331,10 @@ class _Display:
             self._bars.console.print(line, highlight=False)
         else:
             print(line, file=sys.stderr, flush=True)
+
+    def reuse(self, job: Job) -> None:
+        """A current record is there."""
+        self.say(f"{job.chapter.id}: current record reused ({job.folder})")
 
     def start(self, job: Job) -> None:
         """A chapter begins."""
