@@ -7,9 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "ssltheory"
 #: What the extras bring; the rest of the package must do without.
-BLOCKED = (
-    "papermill nbformat nbclient IPython ipykernel jupyter_core jupyter_book bokeh playwright pypdf"
-)
+BLOCKED = "papermill nbformat nbclient IPython ipykernel jupyter_core jupyter_book bokeh"
+BLOCKED += " playwright pypdf pyarrow ray"
 BUILDS_THE_BOOK = {"pages", "pdf", "explorers.pictures"}
 
 

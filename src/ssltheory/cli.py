@@ -1,4 +1,4 @@
-"""The command line: ``ssltheory list | describe | run | keep | verify | diff | book | pdf | data``."""
+"""The command line: ``ssltheory list | describe | run | sweep | keep | verify | diff | book | pdf | data``."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from rich.text import Text
 from ssltheory import chapters, claims, data, records
 from ssltheory.chapters import NOT_SETTINGS, SCALES, Chapter
 from ssltheory.claims import Claim
-from ssltheory.errors import InputError, RunError
+from ssltheory.errors import InputError, Paused, RunError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +32,20 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Scale = Annotated[str, typer.Option(help="tiny, quick, full or paper.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Over the scale's own value."),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time.")]
+Recompute = Annotated[bool, typer.Option(help="Also where a current record is there.")]
+Out = Annotated[Path | None, typer.Option(help="Parent of the runs' folders.")]
+EngineName = Annotated[str, typer.Option("--engine", help="local or ray.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of Ray: auto, host:port, ray://…, or none, which starts it here."),
+]
+Gpus = Annotated[float, typer.Option(min=0, help="Share of a GPU for each run, or whole GPUs.")]
 KEPT_BYTES = 1_000_000  # a kept record is in git
 COLORS = {"holds": "green", "fails": "bold red", "outside": "yellow", "broken": "bold red"}
 
@@ -104,25 +118,26 @@ def run(
         list[str] | None, typer.Argument(help="Id, number or slug; several may be given.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every chapter.")] = False,
-    scale: Annotated[str, typer.Option(help="tiny, quick, full or paper.")] = "quick",
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Over the scale's own value."),
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
-    recompute: Annotated[bool, typer.Option(help="Also where a current record is there.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Parent of the runs' folders.")] = None,
+    scale: Scale = "quick",
+    parameter: Values = None,
+    jobs: Jobs = 1,
+    recompute: Recompute = False,
+    out: Out = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    gpus_per_run: Gpus = 0.0,
     as_json: Json = False,
 ) -> None:
     """Run chapters, draw figures, print claims. Verdicts do not change the exit code: `verify` is the gate."""
-    from ssltheory import figures, runner
+    from ssltheory import engines, figures, runner
 
     names = [c.id for c in chapters.all_chapters()] if every else chapter or []
     if not names or (every and chapter):
         raise InputError("name a chapter, or give --all: `ssltheory list` names them")
     values = dict(_pair(text) for text in parameter or [])
     planned = {job.folder: job for job in (runner.plan(n, scale, values, out) for n in names)}
-    outcomes = runner.run(planned.values(), jobs, recompute)
+    with engines.start(engine, jobs, gpus_per_run, address) as started:
+        outcomes = runner.run(planned.values(), started.workers, recompute, started.execute)
     for outcome in outcomes:
         picture = outcome.job.folder / "figure.png"
         if outcome.record and not (outcome.reused and picture.exists()):
@@ -147,11 +162,67 @@ def run(
             if outcome.record:
                 _print_claims(outcome.job.chapter.id, outcome.record.judged_today())
                 print(f"figure: {outcome.job.folder / 'figure.png'}\n")
+    _end_with([outcome.error for outcome in outcomes if outcome.error])
+
+
+@app.command()
+def sweep(
+    chapter: Annotated[str, typer.Argument(help="Id, number or slug.")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=V1,V2,…", help="Values of a parameter; several may be given."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="FIRST:END", help="0:5 is 0, 1, 2, 3, 4.")
+    ] = None,
+    scale: Scale = "quick",
+    parameter: Values = None,
+    jobs: Jobs = 1,
+    recompute: Recompute = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Parent of the runs' folders and of the table's.")
+    ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    gpus_per_run: Gpus = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Run a chapter over a grid of parameters and seeds, and make one table and figure of it."""
+    from ssltheory import engines, sweeps
+
+    values = dict(_pair(text) for text in parameter or [])
+    planned = sweeps.plan(chapter, scale, grid or [], seeds, values, out)
+    with engines.start(engine, jobs, gpus_per_run, address) as started:
+        outcomes = sweeps.run(planned, started.workers, recompute, started.execute)
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    for error in errors:
-        print(f"ssltheory: {error}", file=sys.stderr)
-    if errors:  # 3, go on, only where nothing failed
-        raise typer.Exit(min((error.exit_code for error in errors), key=(2, 1, 3).index))
+    done = [outcome for outcome in outcomes if outcome.record]
+    rows = sweeps.save(planned, outcomes) if done else []
+    if as_json:
+        _print_json(
+            {
+                "chapter": planned.chapter.id,
+                "folder": str(planned.folder),
+                "points": [
+                    planned.values(o.job)
+                    | {
+                        "folder": str(o.job.folder),
+                        "reused": o.reused,
+                        "error": str(o.error) if o.error else None,
+                    }
+                    for o in outcomes
+                ],
+                "measures": sweeps.summary(rows),
+            }
+        )
+    elif done:
+        table = _table("measure", "least", "greatest", *sweeps.VERDICTS, title=planned.chapter.id)
+        for row in sweeps.summary(rows):
+            counts = [str(row[verdict] or "") for verdict in sweeps.VERDICTS]
+            ends = (f"{row[end]:.4g}" for end in ("least", "greatest"))
+            table.add_row(row["statement"], *ends, *counts)
+        _console().print(table)
+        print(f"{len(done)} of {len(outcomes)} points: table and figure in {planned.folder}")
+    _end_with(errors)
 
 
 @app.command()
@@ -355,6 +426,14 @@ def main() -> None:
         sys.exit(1)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _end_with(errors: list[InputError | Paused | RunError]) -> None:
+    """Print each error once and exit as they ask; 3, go on, only where nothing failed."""
+    for message in dict.fromkeys(map(str, errors)):
+        print(f"ssltheory: {message}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(min((error.exit_code for error in errors), key=(2, 1, 3).index))
 
 
 def _root() -> Path:

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {"capacity", "chapters", "claims", "cli", "compare", "errors", "explorers", "figures"}
+OFF_PATH = {"capacity", "chapters", "claims", "cli", "compare", "engines", "errors", "explorers", "figures"}
 OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
-OFF_PATH |= {"repository", "scoreboard"}
+OFF_PATH |= {"repository", "scoreboard", "sweeps"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition
 

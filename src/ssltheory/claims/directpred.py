@@ -37,6 +37,30 @@ def gain(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return 100 * (ends[0] - ends[1])
 
 
+def measures(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, float]]:
+    """What a sweep tables beside the claims, mean over repetitions: accuracy and alignment of each method at the end.
+
+    Alignment is the mean cosine between the prediction from one view and the target's embedding of the other, in
+    the last batch: the loss is 2 − 2 cos in each of two directions.
+
+    Returns:
+        Name -> (statement, value).
+    """
+    methods = arrays["methods"].tolist()
+    ends = {
+        name: [float(of_method(arrays, name, method)[:, -1].mean()) for method in methods]
+        for name in ("accuracy", "loss")
+    }
+    words = [method.replace("_", " ") for method in methods]
+    return {
+        f"accuracy-{method}": (f"Accuracy (%), {name}", 100 * end)
+        for method, name, end in zip(methods, words, ends["accuracy"], strict=True)
+    } | {
+        f"alignment-{method}": (f"Alignment of two views, {name}", 1 - end / 4)
+        for method, name, end in zip(methods, words, ends["loss"], strict=True)
+    }
+
+
 def claims(arrays: dict[str, np.ndarray], parameters: DirectPred) -> list[Claim]:
     """Worst repetition for the spread, mean over repetitions for the accuracy."""
     return [
