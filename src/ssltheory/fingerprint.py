@@ -15,7 +15,17 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {"capacity", "chapters", "claims", "cli", "compare", "engines", "errors", "explorers", "figures"}
+OFF_PATH = {
+    "capacity",
+    "chapters",
+    "claims",
+    "cli",
+    "compare",
+    "engines",
+    "errors",
+    "explorers",
+    "figures",
+}
 OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
 OFF_PATH |= {"repository", "scoreboard", "sweeps"}
 WHOLE = None  # instead of a definition's name: all of its module

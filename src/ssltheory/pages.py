@@ -19,9 +19,21 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-from ssltheory import capacity, chapters, claims, explorers, figures, records, runner, scoreboard
+from ssltheory import (
+    capacity,
+    chapters,
+    claims,
+    explorers,
+    figures,
+    fingerprint,
+    records,
+    runner,
+    scoreboard,
+    sweeps,
+)
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
+from ssltheory.figures import sweeps as sweep_plots
 from ssltheory.figures.capacity import main_figure as capacity_curves
 from ssltheory.records import Record
 from ssltheory.repository import repository_url
@@ -58,6 +70,7 @@ def build(base: Path, quick: list[Record]) -> Path:
     _write_scoreboard(base, generated, everything)
     _write_mutants(base, generated)
     _write_capacity(base, generated)
+    _write_sweeps(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, quick)
     red = [
@@ -117,6 +130,49 @@ def _write_capacity(base: Path, generated: Path) -> None:
         (generated / name).write_text(text, encoding="utf-8")
 
 
+def _write_sweeps(base: Path, generated: Path) -> None:
+    """Of each kept sweep its figure (of what is measured beside the claims), its summary, and where it comes from."""
+    for folder in sorted((base / "book" / "sweeps").glob("*/")):
+        rows, manifest = sweeps.load(folder)
+        free = list(dict.fromkeys(row["measure"] for row in rows if not row["verdict"]))
+        drawn = sweep_plots.panels(rows, list(manifest["grid"]), free or None)
+        figures.write(drawn, generated / "sweeps" / f"{folder.name}.png")
+        lines = [
+            "| measure | least | greatest | holds | fails | outside |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['statement']} | {row['least']:.4g} | {row['greatest']:.4g} "
+            f"| {' | '.join(str(row[verdict] or '') for verdict in sweeps.VERDICTS)} |"
+            for row in sweeps.summary(rows)
+        ]
+        text = "\n".join([*lines, "", _sweep_strip(folder.name, manifest)])
+        (generated / "sweeps" / f"{folder.name}.md").write_text(text, encoding="utf-8")
+        site = generated / "site" / "sweeps" / folder.name
+        shutil.copytree(folder, site)
+
+
+def _sweep_strip(name: str, manifest: dict) -> str:
+    """As ``strip``, of a kept sweep."""
+    notebook = runner.notebook(chapters.find(manifest["chapter"]))
+    stale = fingerprint.changes(manifest["code"], fingerprint.code_hashes(notebook))
+    seeds = manifest["seeds"]
+    parts = [
+        f"{len(manifest['points'])} points on {manifest['data']['name']}",
+        f"data sha256 {manifest['data']['sha256'][:10]}",
+        f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}",
+        *manifest["devices"],
+        *map(_commit, manifest["commits"]),
+        f"{manifest['seconds']:.0f} s in all",
+        manifest["finished"][:10],
+    ]
+    doors = [
+        f'<a href="../sweeps/{name}/{file}" download="{name}-{file}">{text}</a>'
+        for text, file in (("table (CSV)", "sweep.csv"), ("origin (JSON)", "sweep.json"))
+    ]
+    return _origin(parts, stale, manifest["command"], doors)
+
+
 def _download(name: str, record: Record) -> str:
     """Where, below the site's root, a record can be downloaded."""
     return f"records/{record.chapter.id}/{name.replace(' ', '-').rsplit('/')[-1]}"
@@ -148,23 +204,16 @@ def strip(name: str, record: Record) -> str:
     standard = chapters.parse(record.chapter, chapters.preset(record.chapter, scale))
     seeds = p["seeds"]
     span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"
-    commit = p["commit"][:10] if p["dirty"] is not None else p["commit"]
     parts = [
         status(record),
         f"data sha256 {p['data']['sha256'][:10]}",
         span,
         p["device"],
-        f"commit {commit}{' with local changes' if p['dirty'] else ''}",
+        _commit(p),
         f"{p['seconds']:.0f} s",
         p["finished"][:10],
     ]
     command = runner.command(record.chapter, scale, standard, record.parameters)
-    stale = record.stale()
-    old = (
-        f' <span class="stale">Stale: {html.escape(", ".join(stale))} changed since.</span>'
-        if stale
-        else ""
-    )
     at = f"../../{_download(name, record)}"
     doors = [
         f'<a href="{at}/{file}" download="{record.chapter.id}-{file}">{text}</a>'
@@ -181,6 +230,22 @@ def strip(name: str, record: Record) -> str:
         doors.append(
             f'<a href="{report}/issues/new?title={title}&amp;body={body}">report a problem</a>'
         )
+    return _origin(parts, record.stale(), command, doors)
+
+
+def _commit(origin: dict) -> str:
+    known = origin["dirty"] is not None
+    changed = " with local changes" if origin["dirty"] else ""
+    return f"commit {origin['commit'][:10] if known else origin['commit']}{changed}"
+
+
+def _origin(parts: list[str], stale: list[str], command: str, doors: list[str]) -> str:
+    """The paragraph under a figure: what it was made of, what has changed since, the command, links to its data."""
+    old = (
+        f' <span class="stale">Stale: {html.escape(", ".join(stale))} changed since.</span>'
+        if stale
+        else ""
+    )
     lines = [
         f"{html.escape(' · '.join(parts))}.{old}",
         f"<code>{html.escape(command)}</code>",
