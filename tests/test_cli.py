@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -208,6 +209,19 @@ def test_real_process(arguments, tmp_path: Path):
     )
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [(MemoryError(), "too little memory"), (OSError(28, "No space left"), "No space")],
+)
+def test_what_the_machine_lacks_is_one_line(ssltheory, monkeypatch, error: Exception, word: str):
+    monkeypatch.setattr(runner, "plan", mock.Mock(side_effect=error))
+    call = ssltheory(*RUN)
+    assert (call.code, call.out) == (1, "")
+    assert call.err.startswith("ssltheory: ")
+    assert word in call.err
+    assert call.err.count("\n") == 1
 
 
 # What can be asked

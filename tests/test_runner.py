@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -262,6 +263,44 @@ def test_data_that_vanishes_is_bad_input(stub: Path, monkeypatch):
     assert isinstance(outcome.error, InputError)
     assert str(outcome.error) == "no data at 'x': give the path"
     assert os.listdir(outcome.job.folder) == []
+
+
+def test_the_second_of_two_in_one_folder_waits(stub: Path, outcomes, executed, capfd):
+    """It takes the record that appeared while it waited."""
+    fcntl = pytest.importorskip("fcntl")
+    folder = outcomes[OTHER].job.folder
+    done = folder.rename(folder.with_name("done"))
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(runner.run, [plan(OTHER)])
+        try:
+            said = ""
+            end = time.monotonic() + 60
+            while "waits for another run" not in said and time.monotonic() < end:
+                said += capfd.readouterr().err
+                time.sleep(0.05)
+            assert not second.done()
+            for file in done.iterdir():
+                file.rename(folder / file.name)
+        finally:
+            os.close(held)
+        (outcome,) = second.result(timeout=60)
+    done.rmdir()
+    assert "waits for another run" in said
+    assert (outcome.reused, outcome.error, executed) == (True, None, [])
+
+
+def test_a_folder_that_cannot_be_used_is_a_failed_run(stub: Path, monkeypatch, ssltheory):
+    def full(job):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runner, "execute", full)
+    call = ssltheory("run", CHAPTER, "--scale", "tiny", "-p", "seed=3")
+    assert call.code == 1
+    assert f"ssltheory: {CHAPTER} failed: [Errno 28] No space left on device" in call.err
+    shutil.rmtree(plan(3).folder)
 
 
 # Killed

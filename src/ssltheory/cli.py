@@ -414,6 +414,13 @@ def main() -> None:
     except (InputError, RunError) as error:
         print(f"ssltheory: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (MemoryError, OSError) as error:
+        lack = "too little memory: free some, or take fewer images or a smaller scale"
+        print(f"ssltheory: {lack if isinstance(error, MemoryError) else error}", file=sys.stderr)
+        sys.exit(1)
     except Interrupted:
         print(
             "ssltheory: interrupted; what was finished is kept, the same command goes on from there",
@@ -421,9 +428,6 @@ def main() -> None:
         )
         sys.stderr.flush()
         os._exit(130)  # at once; kernels end with their parent
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     finally:
         signal.signal(signal.SIGINT, before)
 

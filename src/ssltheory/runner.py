@@ -4,6 +4,7 @@ A run leaves ``notebook.ipynb``, ``record.npz`` and ``record.json`` in its folde
 ``failure.txt`` and ``failure.ipynb`` instead, one whose time is up its checkpoints; the other chapters still run.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ class Job:
         """The command line that reproduces this run."""
         standard = chapters.parse(self.chapter, chapters.preset(self.chapter, self.scale))
         return command(self.chapter, self.scale, standard, self.parameters)
+
+
+Engine = Callable[[Job], None]  # runs a job and leaves its files in its folder
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def run(
     jobs: Iterable[Job],
     workers: int = 1,
     recompute: bool = False,
-    engine: Callable[[Job], None] | None = None,
+    engine: Engine | None = None,
     display: "Display | None" = None,
 ) -> list[Outcome]:
     """Run jobs, at most ``workers`` at a time; a failure stops none of the others.
@@ -181,19 +185,59 @@ def run(
                     shown.reuse(job)
                     waiting.append(Outcome(job, record, reused=True))
                 else:
-                    waiting.append(pool.submit(_run_one, job, engine or execute, shown))
+                    waiting.append(pool.submit(_run_one, job, engine or execute, shown, recompute))
             return [item if isinstance(item, Outcome) else item.result() for item in waiting]
     finally:  # nothing is left to wait for, unless by Ctrl-C; kernels end with this process
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_one(job: Job, engine: Callable[[Job], None], display: "Display") -> Outcome:
+def _run_one(job: Job, engine: Engine, display: "Display", recompute: bool) -> Outcome:
+    try:
+        with _alone(job, display) as waited:
+            record = current(job) if waited and not recompute else None
+            if record is None:
+                return _started(job, engine, display)
+            display.reuse(job)
+            return Outcome(job, record, reused=True)
+    except OSError as error:
+        return Outcome(job, None, RunError(f"{job.chapter.id}: {job.folder} is gone ({error})"))
+
+
+@contextlib.contextmanager
+def _alone(job: Job, display: "Display") -> Iterator[bool]:
+    """Hold the job's folder; whether another process had it first, for whose end this one waited.
+
+    The lock is the system's and ends with its process, however that ends. Where there is none (Windows, some
+    network drives), nothing is held.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield False
+        return
+    waited, folder = False, os.open(job.folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                display.say(f"{job.chapter.id}: waits for another run in {job.folder}")
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                waited = True
+        yield waited
+    finally:
+        os.close(folder)
+
+
+def _started(job: Job, engine: Engine, display: "Display") -> Outcome:
     display.start(job)
     started = time.monotonic()
     try:
         engine(job)
         record = records.load(job.folder)
-    except (InputError, Paused, RunError) as error:
+    except (InputError, Paused, RunError, OSError) as error:
+        if isinstance(error, OSError):  # of the folder itself: it is full, or not there any more
+            error = RunError(f"{job.chapter.id} failed: {error}")
         what = "paused" if isinstance(error, Paused) else "failed"
         display.stop(job, f"{what} after {time.monotonic() - started:.0f} s")
         return Outcome(job, None, error)
@@ -262,6 +306,8 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
         raise _failure(job, cause, "(unknown: the kernel left no word)", str(error)) from error
     except Exception as error:  # a full disk, a kernel that does not start
         cause = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError) or "new thread" in str(error):
+            cause = f"no memory is left for a kernel ({error}): free some"
         raise _failure(job, cause, "(none: papermill itself stopped)", cause) from error
     finally:
         (job.folder / "progress.jsonl").unlink(missing_ok=True)
