@@ -224,8 +224,8 @@ class Trap:
 @pytest.fixture(scope="module", autouse=True)
 def little_memory():
     """The machine says that it has little memory."""
-    sizes = {"SC_PHYS_PAGES": MEMORY, "SC_PAGE_SIZE": 1}
-    with mock.patch.object(os, "sysconf", sizes.__getitem__):
+    real, sizes = os.sysconf, {"SC_PHYS_PAGES": MEMORY, "SC_PAGE_SIZE": 1}
+    with mock.patch.object(os, "sysconf", lambda name: sizes.get(name) or real(name)):
         yield
 
 
