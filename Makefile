@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test mutants lab lint format bench lock clean
+.PHONY: help setup book pdf test mutants torture lab lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ mutants: setup ## plant faults one after another: each must turn a test red (mak
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
+
+torture: setup ## try to break it, half an hour (ARGS='kill read-only' for some); the table goes to book/torture.json
+	$(BIN)/python -m torture $(ARGS)
 
 lint: setup ## check style, formatting, types, spelling and that notebooks carry no outputs
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from conftest import PAGES, PHONE, ROOT, SITE
 
-from ssltheory import chapters
+from ssltheory import appendices, chapters
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -164,3 +164,13 @@ def test_pages_carry_nothing_of_the_machine(site):
     ]
     assert len(shown) > 40
     assert told == []
+
+
+def test_the_campaign_has_its_table():
+    campaign = json.loads((ROOT / "book" / "torture.json").read_text(encoding="utf-8"))
+    text = appendices.torture(campaign)
+    assert len(re.findall(r"^\| .*\*\*(held|skipped)\*\*: ", text, re.M)) == len(
+        campaign["experiments"]
+    )
+    assert f"version {campaign['version']}, commit " in text
+    assert not re.search(r"/root|/home|/tmp|/Users", text)

@@ -15,19 +15,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-OFF_PATH = {
-    "capacity",
-    "chapters",
-    "claims",
-    "cli",
-    "compare",
-    "engines",
-    "errors",
-    "explorers",
-    "figures",
-}
-OFF_PATH |= {"fingerprint", "pages", "pdf", "progress", "provenance", "records", "runner"}
-OFF_PATH |= {"repository", "scoreboard", "sweeps"}
+OFF_PATH = {"appendices", "capacity", "chapters", "claims", "cli", "compare", "engines"}
+OFF_PATH |= {"errors", "explorers", "figures", "fingerprint", "pages", "pdf", "progress"}
+OFF_PATH |= {"provenance", "records", "repository", "runner", "scoreboard", "sweeps"}
 WHOLE = None  # instead of a definition's name: all of its module
 Use = tuple[str, str | None]  # module and definition
 

@@ -5,7 +5,6 @@ stands where it comes from and the command that makes it again.
 """
 
 import html
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ssltheory import (
-    capacity,
+    appendices,
     chapters,
     claims,
     explorers,
@@ -34,7 +33,6 @@ from ssltheory import (
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.figures import sweeps as sweep_plots
-from ssltheory.figures.capacity import main_figure as capacity_curves
 from ssltheory.records import Record
 from ssltheory.repository import repository_url
 
@@ -68,8 +66,7 @@ def build(base: Path, quick: list[Record]) -> Path:
             _write_downloads(generated / "site" / _download(name, drawn), drawn)
     everything = [*shown, *((scoreboard.THIS_BUILD, record) for record in quick)]
     _write_scoreboard(base, generated, everything)
-    _write_mutants(base, generated)
-    _write_capacity(base, generated)
+    appendices.write(base, generated)
     _write_sweeps(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, quick)
@@ -96,37 +93,6 @@ def _write_scoreboard(base: Path, generated: Path, shown: list[tuple[str, Record
         "site/badge.svg": scoreboard.badge(rows),
     }.items():
         (generated / name).parent.mkdir(exist_ok=True)
-        (generated / name).write_text(text, encoding="utf-8")
-
-
-def _write_mutants(base: Path, generated: Path) -> None:
-    """The table of the faults that were planted, from ``book/mutants.json``, which lies beside the pages too."""
-    text = (base / "book" / "mutants.json").read_text(encoding="utf-8")
-    (generated / "site" / "mutants.json").write_text(text, encoding="utf-8")
-    found = json.loads(text)
-    killed = [fault for fault in found["faults"] if fault["killed_by"]]
-    lines = [
-        f"On {found['date']}, at commit {found['commit'][:10]}, {len(killed)} of {len(found['faults'])} turned a "
-        "test red.\n",
-        "| module | mistake | first test that turned red |",
-        "| --- | --- | --- |",
-    ]
-    for fault in found["faults"]:
-        noticed = f"`{fault['killed_by']}`" if fault["killed_by"] else f"none: {fault['survives']}"
-        cells = [f"`{fault['module']}`", fault["why"], noticed]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    (generated / "mutants.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _write_capacity(base: Path, generated: Path) -> None:
-    """Tables and picture of the cost curves, from ``book/capacity.json``."""
-    document = json.loads((base / "book" / "capacity.json").read_text(encoding="utf-8"))
-    curves = [capacity.Curve(**curve) for curve in document["curves"]]
-    figures.write(capacity_curves(curves), generated / "capacity.png")
-    for name, text in {
-        "capacity.md": capacity.to_markdown(document),
-        "capacity-runs.md": capacity.runs_to_markdown(document),
-    }.items():
         (generated / name).write_text(text, encoding="utf-8")
 
 
