@@ -59,6 +59,7 @@ def test_the_map_leads_nowhere_else():
 
 def test_the_reference_has_every_public_module():
     inner = {
+        "appendices",
         "cli",
         "explorers",
         "fingerprint",
