@@ -213,7 +213,11 @@ def test_real_process(arguments, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("error", "word"),
-    [(MemoryError(), "too little memory"), (OSError(28, "No space left"), "No space")],
+    [
+        (MemoryError(), "too little memory"),
+        (SystemError("no exception set"), "too little memory"),
+        (OSError(28, "No space left"), "No space"),
+    ],
 )
 def test_what_the_machine_lacks_is_one_line(ssltheory, monkeypatch, error: Exception, word: str):
     monkeypatch.setattr(runner, "plan", mock.Mock(side_effect=error))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -417,9 +418,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (MemoryError, OSError) as error:
-        lack = "too little memory: free some, or take fewer images or a smaller scale"
-        print(f"ssltheory: {lack if isinstance(error, MemoryError) else error}", file=sys.stderr)
+    except (MemoryError, SystemError, OSError, ImportError) as error:
+        print(f"ssltheory: {_what_lacks(error)}", file=sys.stderr)
         sys.exit(1)
     except Interrupted:
         print(
@@ -438,6 +438,17 @@ def _end_with(errors: list[InputError | Paused | RunError]) -> None:
         print(f"ssltheory: {message}", file=sys.stderr)
     if errors:
         raise typer.Exit(min((error.exit_code for error in errors), key=(2, 1, 3).index))
+
+
+def _what_lacks(error: Exception) -> str:
+    """In words; an error that is no want of memory, space or the like is raised again."""
+    # A SystemError stands where not even a MemoryError could be made.
+    no_memory = isinstance(error, MemoryError | SystemError)
+    if no_memory or re.search("map segment|allocate memory", str(error)):
+        return f"too little memory ({error!r}): free some, or take fewer images or a smaller scale"
+    if isinstance(error, ImportError):
+        raise error
+    return str(error)
 
 
 def _root() -> Path:
