@@ -143,6 +143,7 @@ def shared(processes: int, device: str) -> float:
 
 def main() -> None:
     chosen = arguments("capacity", processes=2)
+    where = environment(chosen.device)
     curves = []
     for curve in measured(chosen.rounds, chosen.device):
         errors = ", ".join(f"{error:+.0%}" for error in curve.errors)
@@ -153,7 +154,7 @@ def main() -> None:
     steps = dict(zip(counts, map(statistics.median, zip(*rounds, strict=True)), strict=True))
     print("a step shared out:", ", ".join(f"{n}: {t:.3g} s" for n, t in steps.items()))
     document = {
-        "environment": environment(chosen.device),
+        "environment": where,
         "curves": curves,
         "processes": steps,
         "operations": {f"{d} {s}": operations(d, s) for d, s in ((18, 32), (50, 96), (50, 224))},
