@@ -1,7 +1,9 @@
 """The command line: bad input is one message and exit code 2 before anything runs; every verdict reaches a gate."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 from conftest import CHAPTER, ROOT, notebook_of
 from PIL import Image
 
-from ssltheory import chapters, claims, cli, records, runner
+from ssltheory import chapters, claims, cli, figures, records, runner
 
 RUN = ("run", CHAPTER)
 PRESETS = sorted((ROOT / "notebooks/presets").glob("*/*.yaml"))
@@ -262,6 +264,22 @@ def test_data_commands(ssltheory, damaged: Path, monkeypatch):
     assert "1,797" in ssltheory("data", "list").out
     assert ssltheory("data", "path").out == f"{damaged}\n"
     assert "1,797 images" in ssltheory("data", "fetch", "digits").out
+
+
+def test_a_figure_without_room_leaves_the_record_and_one_line(
+    ssltheory, tmp_path: Path, tiny_run: Path, monkeypatch
+):
+    def full(chapter, arrays, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    done = records.load(tiny_run)
+    monkeypatch.setattr(runner, "run", lambda jobs, *_: [runner.Outcome(job, done) for job in jobs])
+    monkeypatch.setattr(figures, "save", full)
+    call = ssltheory("run", CHAPTER, "--out", str(tmp_path))
+    assert call.code == 1
+    assert re.fullmatch(
+        r"ssltheory: .*No space left on device\): make room; its record is whole\n", call.err
+    )
 
 
 # Gates: verify and keep

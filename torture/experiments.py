@@ -149,7 +149,7 @@ def kill() -> tuple[str, str]:
     return (
         f"{KILLS} kills, 0 to {LONGEST_LIFE:.0f} s after the start ({finished} came after its end)",
         f"{sum(counts)} chapters finished between kills, each record whole; the run that resumed has the claims of an "
-        f"undisturbed one, number for number, in all {len(reference)} chapters",
+        f"undisturbed one, number for number (but for those that time the machine), in all {len(reference)} chapters",
     )
 
 
@@ -210,10 +210,8 @@ def full_disk_record() -> tuple[str, str]:
             code, _, err = end(start(base, *command))
             ensure(code in (0, 1) and "Traceback" not in err, f"exit {code}: {err[-800:]}")
             ensure(code == 0 or "No space left" in err, f"the cause is not named: {err[-800:]}")
-            ensure(
-                (code == 0) == bool(accepted(disk)),
-                "a failed run left a record, or a sound one none",
-            )
+            # A failed run may leave a whole record: what fails for want of room can be the notebook or the figure.
+            ensure(accepted(disk) or code == 1, "a run that succeeded left no record")
             ends.append(code)
     return (
         "a real file system (tmpfs): 20 amounts of free space under a record that is there, and three runs on 16 kB, "

@@ -139,10 +139,15 @@ def run(
     planned = {job.folder: job for job in (runner.plan(n, scale, values, out) for n in names)}
     with engines.start(engine, jobs, gpus_per_run, address) as started:
         outcomes = runner.run(planned.values(), started.workers, recompute, started.execute)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
     for outcome in outcomes:
         picture = outcome.job.folder / "figure.png"
         if outcome.record and not (outcome.reused and picture.exists()):
-            figures.save(outcome.job.chapter, outcome.record.arrays, picture)
+            try:
+                figures.save(outcome.job.chapter, outcome.record.arrays, picture)
+            except OSError as error:
+                why = f"{picture} cannot be written ({error.strerror}): make room"
+                errors.append(RunError(f"{why}; its record is whole"))
     if as_json:
         _print_json(
             [
@@ -163,7 +168,7 @@ def run(
             if outcome.record:
                 _print_claims(outcome.job.chapter.id, outcome.record.judged_today())
                 print(f"figure: {outcome.job.folder / 'figure.png'}\n")
-    _end_with([outcome.error for outcome in outcomes if outcome.error])
+    _end_with(errors)
 
 
 @app.command()

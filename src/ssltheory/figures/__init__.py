@@ -87,7 +87,9 @@ def write(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, metadata={"Software": None})
     plt.close(figure)
-    path.write_bytes(small_png(drawn.getvalue()))
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(small_png(drawn.getvalue()))
+    part.replace(path)
 
 
 def small_png(png: bytes) -> bytes:
