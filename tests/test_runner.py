@@ -57,7 +57,12 @@ def executed(monkeypatch) -> list[Path]:
 
 
 def test_tiny_run(tiny_run: Path):
-    assert sorted(os.listdir(tiny_run)) == ["notebook.ipynb", "record.json", "record.npz"]
+    assert sorted(os.listdir(tiny_run)) == [
+        "figure.png",
+        "notebook.ipynb",
+        "record.json",
+        "record.npz",
+    ]
     record = records.load(tiny_run)
     assert record.provenance["scale"] == "tiny"
     assert {"step-times", "eigenvalue-curves"} <= {
@@ -360,7 +365,12 @@ def test_killed_in_mid_run(stub: Path, waiting, ssltheory):
     (stub / "go").touch()
     (outcome,) = runner.run([plan(KILL_9)])
     assert outcome.error is None
-    assert sorted(os.listdir(outcome.job.folder)) == ["notebook.ipynb", "record.json", "record.npz"]
+    assert sorted(os.listdir(outcome.job.folder)) == [
+        "figure.png",
+        "notebook.ipynb",
+        "record.json",
+        "record.npz",
+    ]
 
 
 def test_chapters_are_independent_of_the_working_folder(tmp_path: Path, monkeypatch):
