@@ -366,7 +366,6 @@ def test_killed_in_mid_run(stub: Path, waiting, ssltheory):
     (outcome,) = runner.run([plan(KILL_9)])
     assert outcome.error is None
     assert sorted(os.listdir(outcome.job.folder)) == [
-        "figure.png",
         "notebook.ipynb",
         "record.json",
         "record.npz",
