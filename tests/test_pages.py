@@ -138,7 +138,7 @@ def test_the_data_under_a_figure_can_be_downloaded(page, site):
     with page.expect_download() as download:
         page.get_by_role("link", name="drawn data (CSV)").first.click()
     head, *rows = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert head == "panel,x_axis,y_axis,kind,series,x,y,value"
+    assert head == "panel,x_axis,y_axis,kind,series,x_name,y_name,x,y,value"
     assert len(rows) > 1000
     found = json.loads(page.request.get(site + "scoreboard.json").text())
     assert found["counts"]["fails"] == 0
