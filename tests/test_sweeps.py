@@ -130,10 +130,13 @@ def test_a_long_name_is_cut_and_still_its_own():
         (["--grid", "device=cpu"], "device is no axis"),
         (["--seeds", "5"], "--seeds 5: write it as first:end"),
         (["--seeds", "5:5"], "--seeds 5:5: write it as first:end"),
+        (["--seeds", f"0:{'9' * 5000}"], "write it as first:end"),
+        (["--seeds", "0:2000000000"], "a sweep of 2,000,000,000 points: take at most 10,000"),
         (["--seeds", "0:2", "-p", "seed=3"], "the seed is in --seeds and in -p"),
         (["-p", "out=x"], "give --out"),
         (["--engine", "spark"], "no engine 'spark': it is one of local, ray"),
         (["--address", "auto"], "add --engine ray"),
+        (["--gpus-per-run", "inf"], "a share of one GPU, or whole GPUs"),
         (["--gpus-per-run", "1.5"], "a share of one GPU, or whole GPUs"),
         (["--gpus-per-run", "0.5"], "--gpus-per-run 0.5: this machine has no GPU"),
     ],
@@ -476,13 +479,16 @@ def test_a_cluster_that_loses_a_node_gives_the_same_records(swept, local, cluste
         try:
             kernel = until(lambda: [int(pid) for *at, pid in starts() if at == HELD])[0]
             until(lambda: len(list(out.glob("*/record.json"))) >= 3)
-            above = {process.pid for process in psutil.Process(kernel).parents()}
-            (node,) = (
-                node
+            above = psutil.Process(kernel).parents()
+            ((node, raylet),) = (
+                (node, process)
                 for node in cluster.pair
-                if above & {info.process.pid for info in node.all_processes["raylet"]}
+                for process in above
+                if process.pid in {info.process.pid for info in node.all_processes["raylet"]}
             )
+            on_it = raylet.children(recursive=True)
             cluster.remove_node(node, allow_graceful=False)
+            end(set(on_it))  # workers outlive their raylet for a moment, and could answer
         finally:
             hold.unlink()
 

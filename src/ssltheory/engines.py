@@ -5,6 +5,7 @@ writes them where a local run would have. No file system is shared, but every no
 """
 
 import hashlib
+import math
 import os
 import platform
 import queue
@@ -60,7 +61,7 @@ def start(
     """
     if name not in NAMES:
         raise InputError(f"no engine {name!r}: it is one of {', '.join(NAMES)}")
-    if gpus_per_run > 1 and gpus_per_run != int(gpus_per_run):
+    if not math.isfinite(gpus_per_run) or (gpus_per_run > 1 and gpus_per_run % 1):
         raise InputError(f"--gpus-per-run {gpus_per_run:g}: a share of one GPU, or whole GPUs")
     if name == "ray":
         with _ray_cluster(address or "auto", jobs, gpus_per_run) as ray:

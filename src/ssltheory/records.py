@@ -296,9 +296,8 @@ def _content_hash(content: dict) -> str:
 def _decoded(text: bytes, blob: bytes) -> Record:
     """The record that its two files hold; ValueError, naming the fault, if they do not."""
     content = json.loads(text)
-    if not isinstance(content, dict) or content.get("sha256") != _content_hash(content):
-        raise ValueError("record.json was changed")
-    if text != _encoded(content):
+    whole = isinstance(content, dict) and content.get("sha256") == _content_hash(content)
+    if not whole or text != _encoded(content):
         raise ValueError("record.json was changed")
     if content.get("arrays_sha256") != hashlib.sha256(blob).hexdigest():
         raise ValueError("record.npz does not belong to it")

@@ -6,9 +6,12 @@ What is measured at the points makes one tidy table, a row a point and measure, 
 import hashlib
 import itertools
 import json
+import math
+import re
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +25,7 @@ from ssltheory.runner import Job, Outcome
 
 #: Not for a grid: seeds have an option of their own, the others leave the experiment what it is.
 NO_AXES = ("seed", "device", "out")
+MOST = 10_000  # points
 VERDICTS = ("holds", "fails", "outside")
 Row = dict[str, Any]  # of the table: the grid's values, seed, and one measure of the point
 
@@ -95,9 +99,14 @@ def plan(
         raise InputError("-p out=…: the points would share one folder; give --out, their parent")
     if seeds is not None and "seed" in values:
         raise InputError("the seed is in --seeds and in -p: give it once")
-    moved: list[tuple[str, list[Any]]] = [*axes]
+    moved: list[tuple[str, Sequence[Any]]] = [*axes]
     if seeds is not None:
         moved.append(("seed", _seeds(seeds)))
+    points = math.prod(len(given) for _, given in moved)
+    if points > MOST:
+        raise InputError(
+            f"a sweep of {points:,} points: take at most {MOST:,}, or part it in several"
+        )
     choices = itertools.product(*([(axis, value) for value in given] for axis, given in moved))
     jobs: list[Job] = []
     there: dict[Path, str] = {}
@@ -287,11 +296,12 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return name, values
 
 
-def _seeds(text: str) -> list[int]:
-    first, sign, end = text.partition(":")
-    if not (sign and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+def _seeds(text: str) -> range:
+    found = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
+    seeds = range(*map(int, found.groups())) if found else range(0)
+    if not seeds:
         raise InputError(f"--seeds {text}: write it as first:end, e.g. 0:5 for 0, 1, 2, 3 and 4")
-    return list(range(int(first), int(end)))
+    return seeds
 
 
 def _folder_name(chapter, scale, values, grid, seeds) -> str:

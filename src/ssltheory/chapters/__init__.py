@@ -279,12 +279,10 @@ def _settings(parameters: Parameters) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    """In words, as far as an integer of thousands of digits or a list of thousands of levels can be said."""
     try:
         return str(value)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # an integer of thousands of digits, a list of thousands of levels
+    except (ValueError, RecursionError):
         return f"(a huge {type(value).__name__})"
 
 

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from PIL import Image
 
+from ssltheory import records
 from ssltheory.chapters import Chapter
 
 Look = dict[str, Any]  # keyword arguments that matplotlib draws by
@@ -82,14 +83,16 @@ def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG and close it."""
+    """Write a figure as a PNG, whole or not at all, and close it.
+
+    Raises:
+        OSError: as ``records.write``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
     figure.savefig(drawn, metadata={"Software": None})
     plt.close(figure)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(small_png(drawn.getvalue()))
-    part.replace(path)
+    records.write(path, small_png(drawn.getvalue()))
 
 
 def small_png(png: bytes) -> bytes:
