@@ -194,6 +194,17 @@ def test_dead_kernel(outcomes):
     assert sorted(os.listdir(outcome.job.folder)) == ["failure.ipynb", "failure.txt"]
 
 
+def test_too_little_memory_is_said_before_a_kernel_starts(stub: Path, ssltheory, monkeypatch):
+    def full(*_):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(runner.mmap, "mmap", full)
+    call = ssltheory("run", CHAPTER, "--scale", "tiny", "-p", "seed=91")
+    assert call.code == 2
+    assert "too little memory for a run" in call.err
+    assert not list(stub.rglob("*seed=91/*"))
+
+
 def test_failures_stop_no_other(outcomes):
     assert [outcomes[seed].error for seed in (GOOD, OTHER)] == [None, None]
 

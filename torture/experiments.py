@@ -491,7 +491,7 @@ def little_memory() -> tuple[str, str]:
         )
         footprint = int(re.search(r"VmPeak:\s+(\d+) kB", asked.stdout)[1]) << 10
         ends = []
-        for more in (8, 64, 256):
+        for more in (8, 64, 256, 512):
             limit = footprint + (more << 20)
 
             def limited(limit: int = limit) -> None:

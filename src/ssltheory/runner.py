@@ -5,6 +5,7 @@ A run leaves ``notebook.ipynb``, ``record.npz`` and ``record.json`` in its folde
 """
 
 import contextlib
+import mmap
 import os
 import re
 import shlex
@@ -24,6 +25,10 @@ from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.records import Record
 
 LOG_INTERVAL = 10.0  # seconds between two lines of a log that is no terminal
+ROOM = (
+    1 << 30
+)  # bytes of address space that a kernel and its sockets take beyond what is imported here
+WANT = "most often for want of memory: take fewer images or a smaller scale"
 
 
 @dataclass(frozen=True)
@@ -265,6 +270,7 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
             f"running notebooks needs {error.name}: pip install '.[book]' in a clone"
         ) from error
 
+    _ensure_room()
     partial, failed = job.folder / "notebook.part.ipynb", job.folder / "failure.ipynb"
     for leftover in ("notebook.ipynb", failed.name, "failure.txt", "progress.jsonl"):
         (job.folder / leftover).unlink(missing_ok=True)
@@ -297,12 +303,12 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
             again = f"{job.chapter.id} paused: {error.evalue}\n  again:  {job.command}"
             raise Paused(again) from error
         cause = f"{error.ename}: {error.evalue}"
+        if not error.evalue and not error.traceback:
+            cause = f"a cell failed without a word, {WANT}"
         raise _failure(job, cause, error.source, "\n".join(error.traceback)) from error
     except DeadKernelError as error:
         os.replace(partial, failed)
-        cause = (
-            "the kernel died, most often for want of memory: take fewer images or a smaller scale"
-        )
+        cause = f"the kernel died, {WANT}"
         raise _failure(job, cause, "(unknown: the kernel left no word)", str(error)) from error
     except Exception as error:  # a full disk, a kernel that does not start
         cause = f"{type(error).__name__}: {error}"
@@ -313,6 +319,17 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
         (job.folder / "progress.jsonl").unlink(missing_ok=True)
         sockets.cleanup()
     os.replace(partial, job.folder / "notebook.ipynb")
+
+
+def _ensure_room() -> None:
+    """InputError where a limit leaves too little memory: sockets and threads would end the process without a word."""
+    try:
+        mmap.mmap(-1, ROOM).close()
+    except (OSError, MemoryError) as error:
+        raise InputError(
+            f"too little memory for a run ({error}): it takes {ROOM >> 30} GB over what is in use; raise the limit "
+            f"(ulimit -v) or free some"
+        ) from error
 
 
 def _manager_with(env: Mapping[str, str]) -> type:
