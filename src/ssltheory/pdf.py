@@ -1,8 +1,10 @@
 """The whole book as one PDF: every built page, printed by a headless Chromium, joined and bookmarked."""
 
 import functools
+import html
 import http.server
 import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,7 +23,8 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 def write(base: Path) -> Path:
     """Print the built pages in the order of the table of contents and join them.
 
-    The bookmarks are the parts, their pages and the pages' sections; links between pages lead inside the PDF.
+    It begins with its table of contents. The bookmarks are the parts, their pages and the pages' sections; links
+    between pages lead inside the PDF.
 
     Args:
         base: the repository's root, whose book is built.
@@ -42,7 +45,8 @@ def write(base: Path) -> Path:
     except ModuleNotFoundError as error:
         raise InputError(f"a PDF needs {error.name}: pip install '.[dev]' in a clone") from error
     config = yaml.safe_load((base / "_config.yml").read_text(encoding="utf-8"))
-    book, starts = PdfWriter(), {}
+    titles = {page: _title(site / f"{page}.html") for pages in parts.values() for page in pages}
+    book, starts = PdfWriter(), dict.fromkeys(titles, 0)
     with served(site) as address, sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
@@ -50,17 +54,25 @@ def write(base: Path) -> Path:
             raise InputError(
                 "a PDF needs Chromium: apt-get install chromium, or `playwright install chromium`"
             ) from error
+
+        def table():
+            body = _table(config["title"], parts, titles, starts)
+            return _printed(browser, address, parts[""][0], body=body)[1]
+
+        ahead = len(table().pages)
         for caption, pages in parts.items():
-            part, first = None, len(book.pages)
+            part = None
             for page in pages:
-                start = starts[f"{address}{page}.html"] = len(book.pages)
-                title, headings, pdf = _printed(browser, f"{address}{page}.html", start)
+                here = len(book.pages)
+                starts[page] = ahead + here
+                headings, pdf = _printed(browser, address, page, starts[page])
                 _append(book, pdf)
-                if caption and start == first:
-                    part = book.add_outline_item(title=caption, page_number=first)
-                item = book.add_outline_item(title=title, page_number=start, parent=part)
+                if caption and page == pages[0]:
+                    part = book.add_outline_item(title=caption, page_number=here)
+                item = book.add_outline_item(title=titles[page], page_number=here, parent=part)
                 for heading, at in zip(headings, _sections(pdf), strict=True):
-                    book.add_outline_item(title=heading, page_number=start + at, parent=item)
+                    book.add_outline_item(title=heading, page_number=here + at, parent=item)
+        book.merge(0, table(), import_outline=False)
         browser.close()
     _lead_inside(book, starts, address)
     book.add_metadata({"/Title": config["title"], "/Author": config["author"]})
@@ -98,20 +110,45 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def _printed(browser, url: str, before: int):
-    """Title, headings of the sections and PDF of one page; its page numbers follow on those before."""
+def _title(path: Path) -> str:
+    """Of a built page, without the book's."""
+    found = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.S)
+    title = html.unescape(found[1]).strip() if found else path.stem
+    return title.rpartition(" — ")[0] or title
+
+
+def _table(
+    title: str, parts: dict[str, list[str]], titles: dict[str, str], starts: dict[str, int]
+) -> str:
+    """The table of contents in HTML: a line a page, with the number of the sheet on which it begins."""
+    lines = [f"<h1>{html.escape(title)}</h1>"]
+    for caption, pages in parts.items():
+        if caption:
+            lines.append(f'<p class="contents-part">{html.escape(caption)}</p>')
+        lines += [
+            f'<p class="contents-line"><a href="/{page}.html">{html.escape(titles[page])}</a>'
+            f"<span>{starts[page] + 1}</span></p>"
+            for page in pages
+        ]
+    return "\n".join(lines)
+
+
+def _printed(browser, address: str, name: str, before: int = 0, body: str = ""):
+    """Headings of the sections and PDF of one page, or of another body in its place; its page numbers follow on
+    those before."""
     from pypdf import PdfReader
 
     with browser.new_page(color_scheme="light") as page:
-        page.goto(url, wait_until="networkidle")
+        page.goto(f"{address}{name}.html", wait_until="networkidle")
+        if body:
+            page.locator("article").evaluate("(article, body) => { article.innerHTML = body }", body)
         page.add_style_tag(content=f"html {{ counter-reset: page {before} }}")
-        title = page.title().rpartition(" — ")[0] or page.title()
         headings = [
             text.rstrip("#").split() for text in page.locator("article h2").all_inner_texts()
         ]
         options = {"print_background": True, "tagged": True, "outline": True}
         printed = page.pdf(prefer_css_page_size=True, **options)
-    return title, [" ".join(words) for words in headings], PdfReader(io.BytesIO(printed))
+    return [" ".join(words) for words in headings], PdfReader(io.BytesIO(printed))
 
 
 def _append(book, pdf) -> None:
@@ -135,12 +172,13 @@ def _sections(pdf) -> list[int]:
 
 def _lead_inside(book, starts: dict[str, int], address: str) -> None:
     """Turn links to a page that was printed into jumps to where it starts."""
+    sheets = {f"{address}{page}.html": start for page, start in starts.items()}
     from pypdf.generic import ArrayObject, NameObject
 
     for page in book.pages:
         for link in (annotation.get_object() for annotation in page.get("/Annots", [])):
             uri = str(link.get("/A", {}).get("/URI", ""))
             if uri.startswith(address):
-                target = book.pages[starts.get(uri.partition("#")[0], 0)].indirect_reference
+                target = book.pages[sheets.get(uri.partition("#")[0], 0)].indirect_reference
                 del link["/A"]
                 link[NameObject("/Dest")] = ArrayObject([target, NameObject("/Fit")])

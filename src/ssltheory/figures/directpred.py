@@ -55,13 +55,12 @@ def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
 
 
 def spread(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
-    """q against the step, one line a repetition."""
+    """q against the step, one line a repetition, in the colours of ``accuracies``, which names them."""
     for method in arrays["methods"].tolist():
         values = of_method(arrays, "spread", method)
         axes.plot(arrays["steps"], values.T, color=HUES[method], lw=1.5)
-        axes.plot([], [], color=HUES[method], label=NAMES[method])
     axes.set(xlabel="step", ylabel="spread of the embedding  $q$", ylim=(0, 1.05))
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.06, 1.02))
+    axes.set_title("colours as on the right")
     return axes
 
 
@@ -87,7 +86,7 @@ def accuracies(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     mean, half = interval(gain(arrays))
     if np.isfinite(half):
         between = f"{mean - half:.1f} to {mean + half:.1f}"
-        axes.set_title(f"DirectPred over learnt: {mean:.1f} points, 95 % interval {between}")
+        axes.set_title(f"DirectPred over learnt: {mean:.1f} points (95 %: {between})")
     axes.set_yticks(range(len(methods)), [NAMES[m] for m in methods])
     axes.set(
         xlabel=f"accuracy of a ridge probe on {int(arrays['n_labels'])} labels  (%)",
