@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test mutants torture lab lint format bench lock clean
+.PHONY: help setup book pdf test wheel mutants torture lab lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,13 @@ pdf: book ## print the book as _build/one-eigenmode-at-a-time.pdf (needs Chromiu
 
 test: setup ## run the tests (make test ARGS='-k stepwise' for some)
 	$(BIN)/python -m pytest $(ARGS)
+
+wheel: setup ## build the wheel into dist and run its tests in an environment of its own, without Jupyter
+	rm -rf dist _build/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv _build/wheel
+	_build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt dist/*.whl pytest pytest-timeout hypothesis
+	_build/wheel/bin/python -m pytest $(ARGS)
 
 mutants: setup ## plant faults one after another: each must turn a test red (make mutants ARGS=losses for some)
 	$(BIN)/python tests/mutants.py $(ARGS)

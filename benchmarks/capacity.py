@@ -6,8 +6,11 @@ training step shared out among up to eight.
 """
 
 import json
+import resource
 import statistics
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -20,6 +23,7 @@ from ssltheory.capacity import Curve
 from ssltheory.theory import stepwise
 
 BATCH, DIM = 256, 64
+CHUNKED, CHUNKS = 4096, (None, 1024, 256)  # images a batch; of them at a time
 
 
 def step(model: nn.Module, views: train.Views, steps: int = 2) -> Work:
@@ -141,6 +145,25 @@ def shared(processes: int, device: str) -> float:
     return distributed.launch(run, processes=processes, device=device)
 
 
+def chunked(chunk_size: int | None, device: str) -> dict[str, float]:
+    """A step of the small conv net without BatchNorm on ``CHUNKED`` images, so many of them at a time: seconds, and
+    bytes of memory over what was there before. For a process of its own."""
+    encoder = encoders.small_conv(3, batch_norm=False)
+    model = nn.Sequential(encoder, nn.Linear(encoder.out_features, DIM)).to(device)
+    views = train.pairs(*torch.rand(2, CHUNKED, 3, 32, 32, device=device))
+    settings = {"lr": 1e-4, "record_steps": [], "chunk_size": chunk_size}
+
+    def peak() -> int:
+        if device == "cuda":
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    before = peak()
+    train.train(model, views, losses.barlow_twins, steps=1, **settings)  # warm
+    result = train.train(model, views, losses.barlow_twins, steps=2, **settings)
+    return {"seconds": result.seconds / 2, "bytes": peak() - before}
+
+
 def main() -> None:
     chosen = arguments("capacity", processes=2)
     where = environment(chosen.device)
@@ -153,10 +176,28 @@ def main() -> None:
     rounds = [[shared(n, chosen.device) for n in counts] for _ in range(chosen.rounds)]
     steps = dict(zip(counts, map(statistics.median, zip(*rounds, strict=True)), strict=True))
     print("a step shared out:", ", ".join(f"{n}: {t:.3g} s" for n, t in steps.items()))
+    spawned = {"max_workers": 1, "mp_context": get_context("spawn"), "max_tasks_per_child": 1}
+    with ProcessPoolExecutor(**spawned) as own:
+        tried = [
+            [own.submit(chunked, chunk, chosen.device).result() for chunk in CHUNKS]
+            for _ in range(chosen.rounds)
+        ]
+    chunks = [
+        {
+            "chunk_size": chunk,
+            **{key: statistics.median(t[key] for t in of_one) for key in of_one[0]},
+        }
+        for chunk, of_one in zip(CHUNKS, zip(*tried, strict=True), strict=True)
+    ]
+    print(
+        "in chunks:",
+        *(f"{c['chunk_size']}: {c['seconds']:.3g} s, {c['bytes'] / 1e9:.2g} GB" for c in chunks),
+    )
     document = {
         "environment": where,
         "curves": curves,
         "processes": steps,
+        "chunks": {"images": CHUNKED, "measured": chunks},
         "operations": {f"{d} {s}": operations(d, s) for d, s in ((18, 32), (50, 96), (50, 224))},
     }
     Path("book/capacity.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

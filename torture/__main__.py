@@ -42,16 +42,16 @@ def main(names: list[str]) -> int:
             "outcome": outcome,
             "verdict": verdict,
             "seconds": round(time.monotonic() - started),
+            "where": {
+                "date": datetime.now(UTC).date().isoformat(),
+                "version": __version__,
+                **provenance.commit(ROOT),
+                "device": provenance.device_name(torch.device("cpu")),
+                "system": f"{platform.system()}, Python {platform.python_version()}",
+            },
         }
         print(f"{name}: {verdict}. {tried}. {outcome} ({rows[name]['seconds']} s)", flush=True)
-        table = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "version": __version__,
-            **provenance.commit(ROOT),
-            "device": provenance.device_name(torch.device("cpu")),
-            "system": f"{platform.system()}, Python {platform.python_version()}",
-            "experiments": [rows[key] for key in known if key in rows],
-        }
+        table = {"experiments": [rows[key] for key in known if key in rows]}
         TABLE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if broken else 0
 

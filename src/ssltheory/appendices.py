@@ -22,6 +22,7 @@ def write(base: Path, generated: Path) -> None:
         "mutants.md": mutants(kept["mutants"]),
         "torture.md": torture(kept["torture"]),
         "capacity.md": capacity.to_markdown(kept["capacity"]),
+        "chunks.md": capacity.chunks_to_markdown(kept["capacity"]),
         "capacity-runs.md": capacity.runs_to_markdown(kept["capacity"]),
         "site/mutants.json": json.dumps(kept["mutants"], indent=1),
     }.items():
@@ -44,7 +45,7 @@ def mutants(found: dict) -> str:
 
 
 def torture(campaign: dict) -> str:
-    """What ``make torture`` wrote, as Markdown: a row an experiment, below it where and when they were made."""
+    """What ``make torture`` wrote, as Markdown: a row an experiment, below it where and when each was made."""
     rows = [
         [
             row["what"],
@@ -54,10 +55,18 @@ def torture(campaign: dict) -> str:
         ]
         for row in campaign["experiments"]
     ]
-    commit = campaign["commit"][:10] + (" with local changes" if campaign["dirty"] else "")
-    return _table(["experiment", "tried", "outcome", "seconds"], rows) + (
-        f"\n{campaign['date']}, version {campaign['version']}, commit {commit}, {campaign['device']}, "
-        f"{campaign['system']}.\n"
+    made: dict[str, list[str]] = {}
+    for row in campaign["experiments"]:
+        at = row["where"]
+        commit = at["commit"][:10] + (" with local changes" if at["dirty"] else "")
+        place = f"{at['date']}, version {at['version']}, commit {commit}, {at['device']}, {at['system']}"
+        made.setdefault(place, []).append(row["experiment"])
+    where = [f"{', '.join(names)}: {place}." for place, names in made.items()]
+    return (
+        _table(["experiment", "tried", "outcome", "seconds"], rows)
+        + "\n"
+        + "\n\n".join(where)
+        + "\n"
     )
 
 

@@ -96,6 +96,22 @@ def to_markdown(document: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def chunks_to_markdown(document: dict) -> str:
+    """What taking a batch in chunks saves and costs, as ``benchmarks.capacity`` measured it."""
+    measured, where = document["chunks"]["measured"], document["environment"]
+    lines = [
+        f"A step of the small conv net without BatchNorm on {document['chunks']['images']:,} images of 32 pixels "
+        f"({where['device']}, {where['threads']} threads; memory is what the training adds):\n",
+        "| images at a time | memory, MB | seconds a step |",
+        "| --- | --- | --- |",
+        *(
+            f"| {c['chunk_size'] or 'all'} | {c['bytes'] / 1e6:,.0f} | {c['seconds']:.2g} |"
+            for c in measured
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def runs_to_markdown(document: dict) -> str:
     """What the trainings at the papers' scale need, from the operations counted and the seconds of a CPU."""
     curves = {curve["name"]: Curve(**curve) for curve in document["curves"]}

@@ -141,7 +141,9 @@ def _printed(browser, address: str, name: str, before: int = 0, body: str = ""):
     with browser.new_page(color_scheme="light") as page:
         page.goto(f"{address}{name}.html", wait_until="networkidle")
         if body:
-            page.locator("article").evaluate("(article, body) => { article.innerHTML = body }", body)
+            page.locator("article").evaluate(
+                "(article, body) => { article.innerHTML = body }", body
+            )
         page.add_style_tag(content=f"html {{ counter-reset: page {before} }}")
         headings = [
             text.rstrip("#").split() for text in page.locator("article h2").all_inner_texts()
