@@ -218,6 +218,7 @@ def test_real_process(arguments, tmp_path: Path):
     [
         (MemoryError(), "too little memory"),
         (SystemError("no exception set"), "too little memory"),
+        (RuntimeError("can't start new thread"), "too little memory"),
         (OSError(28, "No space left"), "No space"),
     ],
 )

@@ -423,7 +423,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (MemoryError, SystemError, OSError, ImportError) as error:
+    except (MemoryError, SystemError, OSError, ImportError, RuntimeError) as error:
         print(f"ssltheory: {_what_lacks(error)}", file=sys.stderr)
         sys.exit(1)
     except Interrupted:
@@ -449,9 +449,9 @@ def _what_lacks(error: Exception) -> str:
     """In words; an error that is no want of memory, space or the like is raised again."""
     # A SystemError stands where not even a MemoryError could be made.
     no_memory = isinstance(error, MemoryError | SystemError)
-    if no_memory or re.search("map segment|allocate memory", str(error)):
+    if no_memory or re.search("map segment|allocate memory|start new thread", str(error)):
         return f"too little memory ({error!r}): free some, or take fewer images or a smaller scale"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError | RuntimeError):
         raise error
     return str(error)
 
