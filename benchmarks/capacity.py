@@ -6,7 +6,6 @@ training step shared out among up to eight.
 """
 
 import json
-import resource
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,12 +17,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness import Work, arguments, duration, environment
-from ssltheory import augmentations, distributed, encoders, losses, train
+from ssltheory import augmentations, distributed, encoders, losses, provenance, train
 from ssltheory.capacity import Curve
 from ssltheory.theory import stepwise
 
 BATCH, DIM = 256, 64
-CHUNKED, CHUNKS = 4096, (None, 1024, 256)  # images a batch; of them at a time
+CHUNKED, CHUNKS = 1024, (None, 256, 64)  # images a batch; of them at a time
 
 
 def step(model: nn.Module, views: train.Views, steps: int = 2) -> Work:
@@ -153,15 +152,11 @@ def chunked(chunk_size: int | None, device: str) -> dict[str, float]:
     views = train.pairs(*torch.rand(2, CHUNKED, 3, 32, 32, device=device))
     settings = {"lr": 1e-4, "record_steps": [], "chunk_size": chunk_size}
 
-    def peak() -> int:
-        if device == "cuda":
-            return torch.cuda.max_memory_allocated()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-
-    before = peak()
+    where = torch.device(device)
+    before = provenance.peak_memory(where)
     train.train(model, views, losses.barlow_twins, steps=1, **settings)  # warm
-    result = train.train(model, views, losses.barlow_twins, steps=2, **settings)
-    return {"seconds": result.seconds / 2, "bytes": peak() - before}
+    result = train.train(model, views, losses.barlow_twins, steps=10, **settings)
+    return {"seconds": result.seconds / 10, "bytes": provenance.peak_memory(where) - before}
 
 
 def main() -> None:
@@ -189,10 +184,10 @@ def main() -> None:
         }
         for chunk, of_one in zip(CHUNKS, zip(*tried, strict=True), strict=True)
     ]
-    print(
-        "in chunks:",
-        *(f"{c['chunk_size']}: {c['seconds']:.3g} s, {c['bytes'] / 1e9:.2g} GB" for c in chunks),
-    )
+    for c in chunks:
+        print(
+            f"{c['chunk_size'] or 'all'} at a time: {c['seconds']:.3g} s, {c['bytes'] / 1e6:.0f} MB"
+        )
     document = {
         "environment": where,
         "curves": curves,

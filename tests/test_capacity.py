@@ -48,3 +48,5 @@ def test_the_tables_hold_what_was_measured():
     for curve in document["curves"]:
         assert curve["name"] in text
     assert "PFLOP" in text
+    chunks = capacity.chunks_to_markdown(document)
+    assert chunks.count("\n| ") == 2 + len(document["chunks"]["measured"])

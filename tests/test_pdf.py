@@ -36,6 +36,22 @@ def test_every_chapter_is_there_with_a_bookmark_where_it_starts(book, printed):
     assert "1.1. Why there are steps" in marked
 
 
+def test_it_begins_with_its_contents(book):
+    marked = {mark.title: book.get_destination_page_number(mark) for mark in _flat(book.outline)}
+    ahead = min(marked.values())
+    assert ahead in (1, 2)
+    lines = " ".join(_text(book, sheet) for sheet in range(ahead))
+    for number, chapter in enumerate(chapters.all_chapters(), start=1):
+        title = f"{number}. {chapter.title}"
+        assert f"{title} {marked[title] + 1}" in lines
+    assert f"Scoreboard {marked['Scoreboard'] + 1}" in lines
+    links = [link.get_object() for link in book.pages[0]["/Annots"]]
+    leads = {
+        book.get_page_number(link["/Dest"][0].get_object()) for link in links if "/Dest" in link
+    }
+    assert marked["Scoreboard"] in leads
+
+
 def test_formulas_captions_and_page_numbers_are_printed(book):
     marked = {mark.title: book.get_destination_page_number(mark) for mark in _flat(book.outline)}
     start = marked["1.1. Why there are steps"]

@@ -200,7 +200,7 @@ def test_too_little_memory_is_said_before_a_kernel_starts(stub: Path, ssltheory,
 
     monkeypatch.setattr(runner.mmap, "mmap", full)
     call = ssltheory("run", CHAPTER, "--scale", "tiny", "-p", "seed=91")
-    assert call.code == 2
+    assert call.code == 1
     assert "too little memory for a run" in call.err
     assert not list(stub.rglob("*seed=91/*"))
 
@@ -262,6 +262,19 @@ def test_kernel_that_does_not_start(stub: Path, monkeypatch):
     assert "Kernel didn't respond" in str(failing.error)
     assert isinstance(failing.error, RunError)
     assert good.reused
+
+
+def test_a_cell_that_fails_without_a_word(stub: Path, monkeypatch):
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    def wordless(source, target, *_, **__):
+        Path(target).write_text("{}")
+        raise PapermillExecutionError(1, 1, "run = ...", "CellExecutionError", "", [])
+
+    monkeypatch.setattr(papermill, "execute_notebook", wordless)
+    (failing,) = runner.run([plan(93)])
+    assert "a cell failed without a word, most often for want of memory" in str(failing.error)
 
 
 def test_data_that_vanishes_is_bad_input(stub: Path, monkeypatch):

@@ -1,5 +1,6 @@
 """Sweeps: what is refused, one from start to end and resumed, and the same on a Ray cluster that loses a node."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -136,6 +137,7 @@ def test_a_long_name_is_cut_and_still_its_own():
         (["-p", "out=x"], "give --out"),
         (["--engine", "spark"], "no engine 'spark': it is one of local, ray"),
         (["--address", "auto"], "add --engine ray"),
+        (["--gpus-per-run", "1e-9"], "a share of one GPU, or whole GPUs"),
         (["--gpus-per-run", "inf"], "a share of one GPU, or whole GPUs"),
         (["--gpus-per-run", "1.5"], "a share of one GPU, or whole GPUs"),
         (["--gpus-per-run", "0.5"], "--gpus-per-run 0.5: this machine has no GPU"),
@@ -421,7 +423,8 @@ def end(processes: set[psutil.Process], patience: float = 0) -> list[psutil.Proc
     """Kill processes, and say which had not ended by themselves."""
     _, alive = psutil.wait_procs(processes, timeout=patience)
     for process in alive:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     return alive
 
 

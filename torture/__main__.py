@@ -16,6 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "book" / "torture.json"
 
 
+def place() -> dict:
+    """Where and when an experiment is made."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        **provenance.commit(ROOT),
+        "device": provenance.device_name(torch.device("cpu")),
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+    }
+
+
 def main(names: list[str]) -> int:
     """0 if nothing broke, 1 if something did, 2 for a name that no experiment has."""
     known = experiments.EXPERIMENTS
@@ -25,7 +36,7 @@ def main(names: list[str]) -> int:
     broken = []
     for name in names or known:
         print(f"{name} …", flush=True)
-        started = time.monotonic()
+        started, where = time.monotonic(), place()
         try:
             verdict, (tried, outcome) = "held", known[name]()
         except experiments.Skipped as error:
@@ -42,13 +53,7 @@ def main(names: list[str]) -> int:
             "outcome": outcome,
             "verdict": verdict,
             "seconds": round(time.monotonic() - started),
-            "where": {
-                "date": datetime.now(UTC).date().isoformat(),
-                "version": __version__,
-                **provenance.commit(ROOT),
-                "device": provenance.device_name(torch.device("cpu")),
-                "system": f"{platform.system()}, Python {platform.python_version()}",
-            },
+            "where": where,
         }
         print(f"{name}: {verdict}. {tried}. {outcome} ({rows[name]['seconds']} s)", flush=True)
         table = {"experiments": [rows[key] for key in known if key in rows]}

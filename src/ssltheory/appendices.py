@@ -48,7 +48,7 @@ def torture(campaign: dict) -> str:
     """What ``make torture`` wrote, as Markdown: a row an experiment, below it where and when each was made."""
     rows = [
         [
-            row["what"],
+            f"{row['experiment']}: {row['what']}",
             row["tried"] or "–",
             f"**{row['verdict']}**: {row['outcome']}",
             f"{row['seconds']}",

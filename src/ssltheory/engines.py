@@ -25,6 +25,7 @@ from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.runner import Job
 
 NAMES = ("local", "ray")
+LEAST_SHARE = 0.001  # of a GPU
 RETRIES = 3  # of a point whose node or worker dies
 OBJECT_STORE = 100_000_000  # bytes; of a cluster that is started here, which carries only records
 MOST = 256  # tasks that are handed to Ray at a time
@@ -61,7 +62,8 @@ def start(
     """
     if name not in NAMES:
         raise InputError(f"no engine {name!r}: it is one of {', '.join(NAMES)}")
-    if not math.isfinite(gpus_per_run) or (gpus_per_run > 1 and gpus_per_run % 1):
+    share = gpus_per_run == 0 or LEAST_SHARE <= gpus_per_run <= 1
+    if not share and not (math.isfinite(gpus_per_run) and gpus_per_run % 1 == 0):
         raise InputError(f"--gpus-per-run {gpus_per_run:g}: a share of one GPU, or whole GPUs")
     if name == "ray":
         with _ray_cluster(address or "auto", jobs, gpus_per_run) as ray:

@@ -174,9 +174,9 @@ def _sections(pdf) -> list[int]:
 
 def _lead_inside(book, starts: dict[str, int], address: str) -> None:
     """Turn links to a page that was printed into jumps to where it starts."""
-    sheets = {f"{address}{page}.html": start for page, start in starts.items()}
     from pypdf.generic import ArrayObject, NameObject
 
+    sheets = {f"{address}{page}.html": start for page, start in starts.items()}
     for page in book.pages:
         for link in (annotation.get_object() for annotation in page.get("/Annots", [])):
             uri = str(link.get("/A", {}).get("/URI", ""))

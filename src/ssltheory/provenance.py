@@ -1,6 +1,7 @@
 """Where a number comes from: commit, machine, libraries."""
 
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -71,6 +72,10 @@ def peak_memory(device: torch.device) -> int:
     """Largest memory held so far, in bytes: the GPU's where it computes, else the process's (0 if unknown)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, whose ru_maxrss begins with what the parent held
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) << 10 if found else 0
     try:
         import resource
     except ModuleNotFoundError:  # Windows

@@ -25,9 +25,8 @@ from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.records import Record
 
 LOG_INTERVAL = 10.0  # seconds between two lines of a log that is no terminal
-ROOM = (
-    1 << 30
-)  # bytes of address space that a kernel and its sockets take beyond what is imported here
+ROOM = 1 << 30  # bytes of address space for a run here; its kernel has the same limit for itself
+_ROOM_LOCK = threading.Lock()
 WANT = "most often for want of memory: take fewer images or a smaller scale"
 
 
@@ -322,11 +321,12 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
 
 
 def _ensure_room() -> None:
-    """InputError where a limit leaves too little memory: sockets and threads would end the process without a word."""
+    """RunError where a limit leaves too little memory: sockets and threads would end the process without a word."""
     try:
-        mmap.mmap(-1, ROOM).close()
+        with _ROOM_LOCK:
+            mmap.mmap(-1, ROOM).close()
     except (OSError, MemoryError) as error:
-        raise InputError(
+        raise RunError(
             f"too little memory for a run ({error}): it takes {ROOM >> 30} GB over what is in use; raise the limit "
             f"(ulimit -v) or free some"
         ) from error

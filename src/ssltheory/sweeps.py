@@ -25,7 +25,7 @@ from ssltheory.runner import Job, Outcome
 
 #: Not for a grid: seeds have an option of their own, the others leave the experiment what it is.
 NO_AXES = ("seed", "device", "out")
-MOST = 10_000  # points
+MOST_POINTS = 10_000
 VERDICTS = ("holds", "fails", "outside")
 Row = dict[str, Any]  # of the table: the grid's values, seed, and one measure of the point
 
@@ -103,9 +103,9 @@ def plan(
     if seeds is not None:
         moved.append(("seed", _seeds(seeds)))
     points = math.prod(len(given) for _, given in moved)
-    if points > MOST:
+    if points > MOST_POINTS:
         raise InputError(
-            f"a sweep of {points:,} points: take at most {MOST:,}, or part it in several"
+            f"a sweep of {points:,} points: take at most {MOST_POINTS:,}, or part it in several"
         )
     choices = itertools.product(*([(axis, value) for value in given] for axis, given in moved))
     jobs: list[Job] = []

@@ -279,7 +279,7 @@ def _settings(parameters: Parameters) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """In words, as far as an integer of thousands of digits or a list of thousands of levels can be said."""
+    """As text; an integer of thousands of digits, or a list of thousands of levels, is called huge."""
     try:
         return str(value)
     except (ValueError, RecursionError):

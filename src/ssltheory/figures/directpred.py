@@ -49,7 +49,7 @@ TABLE_3 = {"byol": ("", "78.85 ± 0.25"), "simsiam": ("", "65.98 ± 0.71")}
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """Spread of the embedding over training, and accuracy at its end, a colour a method."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=(1, 1.1))
-    spread(left, arrays)
+    spread(left, arrays).set_title("colours as on the right")
     accuracies(right, arrays)
     return figure
 
@@ -60,7 +60,6 @@ def spread(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         values = of_method(arrays, "spread", method)
         axes.plot(arrays["steps"], values.T, color=HUES[method], lw=1.5)
     axes.set(xlabel="step", ylabel="spread of the embedding  $q$", ylim=(0, 1.05))
-    axes.set_title("colours as on the right")
     return axes
 
 
