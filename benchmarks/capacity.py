@@ -4,8 +4,8 @@ Sizes of one curve are timed in turn, round after round, so that a busy minute f
 The two largest sizes of each curve are held out of its fit. On a machine of several GPUs, ``--processes 8`` times one
 training step shared out among up to eight.
 
-glibc is told to keep the memory that is freed. Otherwise it gives large tensors back at once and takes them anew, and the
-page faults make a step the slower the larger it is: no polynomial in the images.
+glibc is told to keep the memory that is freed. Otherwise it gives large tensors back at once and takes them anew, and
+the page faults make a step the slower the larger it is: no polynomial in the images.
 """
 
 import json
