@@ -441,7 +441,7 @@ def read_only() -> tuple[str, str]:
             subprocess.run(["chmod", "-R", "u+w", str(base)], check=True)
     return (
         how,
-        "exit 2 in one line that names the remedy; `list` works, and so does the run with --out elsewhere",
+        "exit 2 in one line that names the remedy; `list` works, and so does the run with `--out` elsewhere",
     )
 
 

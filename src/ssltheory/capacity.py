@@ -84,7 +84,7 @@ def to_markdown(document: dict) -> str:
     for curve in curves:
         pairs = list(zip(curve.sizes, curve.seconds, strict=True))[-curve.held_out :]
         seen = "; ".join(f"{s:,}: {t:.3g} s, {curve.foretold(s):.3g} s" for s, t in pairs)
-        errors = "; ".join(f"{error:+.0%}" for error in curve.errors)
+        errors = "; ".join(f"{error:+.0%}".replace("-", "−") for error in curve.errors)
         lines.append(f"| {curve.name} ({curve.unit}) | {_formula(curve)} | {seen} | {errors} |")
     shared = {int(n): t for n, t in document["processes"].items()}
     lines += [
