@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ssltheory import encoders, progress, train
+from ssltheory import encoders, pieces, progress, train
 from ssltheory.errors import Paused
 from ssltheory.supervised import Classifier, cross_entropy, labelled
 from ssltheory.theory import projunn as theory
@@ -160,7 +160,7 @@ def learn_copying(
             if late and checkpoint is not None and step + 1 < steps:
                 state = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
                 state |= {"generator": generator.get_state(), "done": step + 1}
-                _write(checkpoint, state | {"losses": losses[: step + 1].cpu()})
+                pieces.write(checkpoint, state | {"losses": losses[: step + 1].cpu()})
                 raise Paused(f"time is up at step {step + 1} of {steps}: run the same to go on")
     return losses.cpu()
 
@@ -315,44 +315,6 @@ def _kept(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """1 − ‖G − a bᴴ‖² / ‖G‖², over the same of the best matrix of that rank: ``(...)``."""
     left = (g - a @ b.mH).square().sum((-2, -1)) / g.square().sum((-2, -1))
     return (1 - left).cpu() / _share(g)[..., a.shape[-1] - 1]
-
-
-def once(
-    name: str,
-    piece: Callable[[], dict[str, Any]],
-    folder: Path | None = None,
-    deadline: float | None = None,
-) -> dict[str, Any]:
-    """What a piece of a long run found, and its seconds: computed, or read where an earlier run has kept it.
-
-    Args:
-        name: of the piece.
-        piece: returns tensors, lists or numbers by name.
-        folder: where to keep it; None: nothing is kept.
-        deadline: past it, what was computed is kept and the run pauses.
-
-    Raises:
-        Paused: past the deadline.
-    """
-    kept = folder / f"{name}.pt" if folder else None
-    if kept and kept.exists():
-        return torch.load(kept, weights_only=True)
-    start = time.perf_counter()
-    found = piece()
-    found[f"{name}_seconds"] = time.perf_counter() - start
-    if kept is None:
-        return found
-    _write(kept, found)
-    if deadline is not None and time.monotonic() >= deadline:
-        raise Paused(f"time is up after the piece {name!r}: run the same to go on")
-    return found
-
-
-def _write(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
 
 
 def _wait(device: torch.device) -> None:
