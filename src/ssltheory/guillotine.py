@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ssltheory import encoders, losses, train
+from ssltheory import encoders, losses, probes, train
 from ssltheory.errors import InputError
 from ssltheory.supervised import Classifier, cross_entropy, labelled
 
@@ -250,3 +250,17 @@ def trained(
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
     return found.seconds
+
+
+def shuffled_probe(
+    z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor, times: int = 20, seed: int = 0
+) -> Tensor:
+    """Accuracies of ridge probes that learnt shuffled labels, ``(times,)``, a shuffle each.
+
+    A shuffle moves whole classes: single accuracies lie far wider around chance than test images tossed one by one,
+    so that many shuffles, and the spread between them, are needed to tell a leak.
+    """
+    generator = Generator().manual_seed(seed)
+    orders = [torch.randperm(len(y_train), generator=generator) for _ in range(times)]
+    sets = [(z_train, y_train[order.to(y_train.device)], z_test, y_test) for order in orders]
+    return torch.tensor([probes.ridge_probe(*one).accuracy for one in sets])

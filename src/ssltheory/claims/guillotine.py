@@ -133,8 +133,7 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
         ),
         ("supervised-lost", f"Supervised: {words}", lost["supervised"], "at most"),
     ]
-    chance, shuffled = 1 / float(arrays["classes"]), arrays["shuffled"].astype(float)
-    tested = parameters.n_test * shuffled.shape[1]  # the probes of a seed share its test images
+    shuffled = arrays["shuffled"].astype(float).mean((0, 2)).ravel()  # a shuffle each
     return [
         *(
             _mean_claim(parameters, name, statement, values, relation)
@@ -142,12 +141,12 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
         ),
         Claim(
             "control",
-            "Accuracy of a probe that learnt shuffled labels, mean over methods, seeds, backbone and output",
+            "Accuracy of probes that learnt shuffled labels, mean over shuffles, methods, backbone and output",
             float(shuffled.mean()),
-            chance,
-            4 * (chance * (1 - chance) / tested) ** 0.5,
+            1 / float(arrays["classes"]),
+            float(4 * shuffled.std(ddof=1) / shuffled.size**0.5),
             "ours, chance",
-            note=f"{shuffled.size} probes, from {shuffled.min():.3f} to {shuffled.max():.3f}",
+            note=f"{shuffled.size} shuffles, from {shuffled.min():.3f} to {shuffled.max():.3f}; four standard errors",
         ),
     ]
 
