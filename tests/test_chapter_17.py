@@ -40,7 +40,7 @@ def test_every_claim_holds_that_is_made(record):
     outside = {name for name, verdict in found.items() if verdict == "outside"}
     assert outside == {*NETWORKS, "price"}, record.claims
     assert set(found.values()) == {"holds", "outside"}, record.claims
-    assert len(found) == 17
+    assert len(found) == 18
 
 
 def test_claims_of_the_written_record_are_judged_alike(record, folder):
@@ -128,6 +128,18 @@ def test_an_update_that_is_not_brought_back_is_red(tmp_path, monkeypatch):
 def test_an_optimiser_that_does_nothing_is_red(tmp_path, monkeypatch):
     monkeypatch.setitem(unitary.STEPS, "t", lambda u, a, b: u)
     assert "drop-in" in red(least(tmp_path).claims)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [("    optimizer.step()\n", ""), ("lr=3e-3, divider=1", "lr=1e-9, divider=1")],
+)
+def test_a_layer_that_does_not_learn_is_red(line, fault, tmp_path):
+    def broken(source, names):
+        return source.replace(line, fault)
+
+    found = red(least(tmp_path, before=broken).claims)
+    assert {"drop-in", "drop-in-learns"} <= found
 
 
 def test_keeping_the_smallest_directions_is_red(tmp_path, monkeypatch):
