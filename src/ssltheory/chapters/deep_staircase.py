@@ -29,7 +29,7 @@ class DeepStaircase(Parameters):
         0, ge=0, description="pairs a step, their views drawn anew; 0: fixed pairs, full batch"
     )
     n_probe: int = Field(
-        1024, ge=2, description="images of the fixed probe set; with fixed pairs, these themselves"
+        512, ge=2, description="images of the fixed probe set; with fixed pairs, these themselves"
     )
     width: int = Field(128, ge=16, description="hidden layers of the MLP or of the projector")
     dim: int = Field(10, ge=2, description="embedding dimension d, the number of steps")
