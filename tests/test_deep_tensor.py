@@ -208,6 +208,7 @@ HOLE[3, 4] = math.nan
         (Y, 3, {"noise_variance": -1.0}, "noise_variance=-1"),
         (Y, 3, {"noise_variance": math.nan}, "noise_variance=nan"),
         (Y, 3, {"noise_variance": torch.ones(2)}, "one for each of the 1 seeds"),
+        (Y + 0j, 3, {}, "y is torch.complex64"),
         (Y, 3, {"steps": 0}, "steps=0"),
         (Y, 3, {"lr": 0.0}, "lr=0"),
         (Y, 3, {"loss": "huber"}, "loss='huber'"),

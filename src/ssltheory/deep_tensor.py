@@ -98,12 +98,16 @@ def factorize(
         callback: given every iterate, ``(step, estimate)``.
 
     Raises:
-        InputError: for a NaN in y, an axis too short, axes or a rank that do not fit, a setting out of range.
+        InputError: for a NaN in y, a complex y, an axis too short, axes or a rank that do not fit, a setting out of
+            range.
         RunError: if the distance from y becomes infinite or NaN.
     """
     alone = not isinstance(seed, Iterable)
     seeds = list(seed) if isinstance(seed, Iterable) else [seed]
-    y = torch.as_tensor(y, device=device).float()
+    y = torch.as_tensor(y, device=device)
+    if y.is_complex():
+        raise InputError(f"y is {y.dtype}: factorise its real and its imaginary part")
+    y = y.float()
     y = y.unsqueeze(0) if alone else y
     groups = _groups(y, seeds, axes)
     lengths = [[y.shape[1 + axis] for axis in group] for group in groups]
