@@ -1,9 +1,11 @@
 """Chapter 18: its claims hold as its own cells measure them, and planted faults turn them red."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from notebook_cells import red, run_cells, verdicts
+from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
 from ssltheory import chapters, claims, data, deep_tensor, denoising, records
 from ssltheory.claims import deep_tensor as judge
@@ -159,6 +161,14 @@ def test_large_settings_run_on_colour_images(tmp_path):
     assert found.arrays["official_psnr"].shape == (2, 1, 2)
     assert found.arrays["cube_band"].shape == (4, 64, 64)
     assert found.provenance["data"]["name"] == "colour"
+
+
+def test_it_pauses_and_comes_to_the_same(tmp_path):
+    tiny = partial(record_of, CHAPTER, **chapters.preset(CHAPTER, "tiny"))
+    parts, whole = in_parts(tiny, tmp_path / "parts"), tiny(tmp_path / "whole")
+    assert parts.arrays.keys() == whole.arrays.keys()
+    for name in parts.arrays.keys() - {"step_seconds", "part_seconds"}:
+        assert np.array_equal(parts.arrays[name], whole.arrays[name]), name
 
 
 def test_images_that_make_no_mosaic_are_refused_before_any_compute(tmp_path):

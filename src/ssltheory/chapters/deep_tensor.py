@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters import Chapter, Minutes, Parameters
 from ssltheory.chapters._images import check_count, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
@@ -24,6 +24,7 @@ class DeepTensor(Parameters):
     cube_steps: int = Field(350, ge=1, description="iterates at most, on the cube")
     timing_side: int = Field(32, ge=16, description="side of the largest cube that is timed")
     n_seeds: int = Field(3, ge=1, le=50, description="repetitions: other signals, noise, networks")
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold the images against the mosaic that is made of them."""
