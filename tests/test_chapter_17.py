@@ -80,10 +80,11 @@ def long_enough(record, **arrays):
 def test_copying_is_judged_by_its_last_sixth(record):
     trivial = projunn.trivial_loss(record.parameters.delay)
     loss = np.full((2, 3, 60), trivial)
-    loss[0, :, 50:], loss[1, :, 50:] = 0.4 * trivial, 0.6 * trivial
+    loss[0, :, 50:], loss[1, :, 50:] = 0.45 * trivial, 0.51 * trivial
     found = long_enough(record, copy_loss=loss)
     assert found["copy"] == found["copy-unconstrained"] == "holds"
-    found = long_enough(record, copy_loss=loss[::-1])
+    loss[0, :, 50:], loss[1, :, 50:] = 0.47 * trivial, 0.49 * trivial
+    found = long_enough(record, copy_loss=loss)
     assert found["copy"] == found["copy-unconstrained"] == "fails"
 
 
@@ -181,6 +182,17 @@ def test_a_gradient_without_few_directions_is_red(record):
 def test_a_published_d_that_does_not_drift_is_red(record):
     drift = record.arrays["drift_error"]
     assert red(rejudged(record, drift_error=drift[[0, 0]])) == {"drift"}
+
+
+def test_a_d_that_drifts_is_red(record):
+    drift = record.arrays["drift_error"]
+    assert red(rejudged(record, drift_error=drift[[1, 1]])) == {"drift", "unitary-d"}
+
+
+def test_a_batch_rank_that_keeps_less_than_the_gradient_is_red(record):
+    loss = record.arrays["toy_loss"].copy()
+    loss[-2] = loss[-3]
+    assert red(rejudged(record, toy_loss=loss)) == {"speed-batch"}
 
 
 # Domains, and the larger path

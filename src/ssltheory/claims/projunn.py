@@ -12,6 +12,10 @@ after seeds 0 to 4, which gave 0.46 ± 0.22 and 0.92 ± 0.10 at the full setting
 With a silence of 100, width 128, batches of 128 and a fifth of that rate, seeds 0 to 4 gave 0.15, and 0.23
 unconstrained, which was to be 0.5 or more: since then that is claimed for large rates alone (``FAST``).
 
+Changed again after seeds 0 to 4, which gave 0.25 and 0.15 at the two settings: projUNN's bound is 0.46, no longer a
+half. That is the loss of 0.08 that was asked beforehand of a silence of 100, over its trivial loss of 0.1733; a half is
+0.087. Seeds 10 to 14 are below it as well. The bound of the unconstrained matrix stays a half.
+
 That the layer of torch.nn learns is asked as half of its first loss; it ends at 0.24 to 0.27 of it on seeds 10 to 14.
 """
 
@@ -36,7 +40,7 @@ WIDE, LONG = (
 )  # n / B and t from which on they are: rank one must have learnt enough to tell its speed
 STARTS = 128  # n √starts from which on the law is: at n = 128 the loss of one start differs by 1 % (one deviation)
 PRICE, AT = 8.0, 1024  # exponential over rank one, at this width
-HALF = 0.5  # of the trivial loss
+COPIED, FREE = 0.46, 0.5  # of the trivial loss: at most, and unconstrained at least
 FAST = (
     3e-4  # learning rate of a recurrent matrix from which on it is claimed to need the constraint
 )
@@ -178,15 +182,14 @@ def _speeds(arrays, parameters) -> list[Claim]:
         Claim(
             f"speed-{k}",
             f"Speed of learning at rank {k} over that at rank 1",
-            float((found[ranks.index(k)] / found[0]).mean()),
+            float(ratio.mean()),
             float(k),
             SPEED * k,
             f"{PAPER}, Figure 2b",
             inside=inside and 2 * k <= batch,
-            note=what,
+            note=f"{_seeds(ratio)}; {what}",
         )
-        for k in (2, 4, 8)
-        if k in ranks
+        for k, ratio in ((k, found[ranks.index(k)] / found[0]) for k in (2, 4, 8) if k in ranks)
     ]
     if batch in ranks:
         judged.append(
@@ -198,24 +201,24 @@ def _speeds(arrays, parameters) -> list[Claim]:
                 BATCH,
                 f"{PAPER}, Figure 2b",
                 inside=inside,
-                note=f"the gradient itself: f = {found[-1].mean():.3g}",
+                note=f"exactly 1 if its {batch} sampled columns are all of the gradient; f = {found[-1].mean():.3g}",
             )
         )
-    t, loss = arrays["whole_times"], arrays["whole_loss"].mean(0)
+    t = arrays["whole_times"]
     at = int(np.abs(t - 1).argmin())
-    law = float(theory.remaining(float(t[at])))
+    law = arrays["whole_loss"][:, at] / float(theory.remaining(float(t[at])))
     apart = np.abs(arrays["whole_loss"] - arrays["whole_flow"]).max()
     return [
         *judged,
         Claim(
             "law",
             "Loss at t = 1 over 1 − tanh(t/2), whole gradient (C = I), mean over starts",
-            float(loss[at]) / law,
+            float(law.mean()),
             1.0,
             LAW,
             "ours",
-            inside=n * len(arrays["whole_loss"]) ** 0.5 >= STARTS,
-            note=f"starts: {len(arrays['whole_loss'])}",
+            inside=n * len(law) ** 0.5 >= STARTS,
+            note=_seeds(law),
         ),
         Claim(
             "own-start",
@@ -249,12 +252,12 @@ def _price(arrays) -> Claim:
 
 def _copying(arrays, parameters) -> list[Claim]:
     found = copied(arrays, parameters)
-    means = [interval(values) for values in found]
     long, fast = parameters.steps >= 500, parameters.lr / parameters.divider >= FAST
     rows = zip(
         ("copy", "copy-unconstrained"),
         ("projUNN-T, k = 1", "recurrent matrix unconstrained, the same, large learning rate"),
-        means,
+        found,
+        (COPIED, FREE),
         ("at most", "at least"),
         (long, long and fast),
         strict=False,
@@ -263,47 +266,49 @@ def _copying(arrays, parameters) -> list[Claim]:
         Claim(
             name,
             f"Copying task, {words}: loss over that of the trivial answer",
-            mean,
-            HALF,
+            float(values.mean()),
+            bound,
             0.0,
             f"{PAPER}, copying task; bound ours",
             relation,
             inside=inside,
-            note=f"{found.shape[1]} seeds, ± {half:.2g} (95 %)"
-            if found.shape[1] > 1
-            else "one seed",
+            note=_seeds(values),
         )
-        for name, words, (mean, half), relation, inside in rows
+        for name, words, values, bound, relation, inside in rows
     ]
 
 
 def _gradient(arrays) -> list[Claim]:
     share = arrays["gradient_share"][..., DIRECTIONS - 1].astype(float).min(-1)
-    mean, half = interval(share)
     random = arrays["gradient_random"][:, DIRECTIONS - 1].mean()
     least = arrays["gradient_kept"].astype(float).min(-1)
-    kept, spread = interval(least)
     lsi, columns = arrays["gradient_kept"].mean(0)
-    seeds = f"seeds: {len(share)}"
     return [
         Claim(
             "gradient",
             f"Share of a layer's gradient, squared norm, in {DIRECTIONS} singular directions, least over training",
-            mean,
+            float(share.mean()),
             SHARE,
             0.0,
             f"{PAPER}, Figure 1a; bound ours",
             "at least",
-            note=f"{seeds}, ± {half:.2g} (95 %); of a random matrix of that size and rank {random:.2f}",
+            note=f"{_seeds(share)}; of a random matrix of that size and rank {random:.2f}",
         ),
         Claim(
             "kept",
             "Share that LSI and column sampling keep of it at rank 8, over the best of rank 8, lesser of the two",
-            kept,
+            float(least.mean()),
             KEPT,
             0.0,
             f"{PAPER}, LSI and column sampling; bound ours",
             "at least",
-            note=f"{seeds}, ± {spread:.2g} (95 %); LSI {lsi:.2f}, 16 columns {columns:.2f}",
+            note=f"{_seeds(least)}; LSI {lsi:.2f}, 16 columns {columns:.2f}",
         ),
     ]
+
+
+def _seeds(values: np.ndarray) -> str:
+    """How many there are, and the 95 % interval of their mean."""
+    if len(values) < 2:
+        return "one seed"
+    return f"{len(values)} seeds, ± {interval(values)[1]:.2g} (95 %)"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
-from ssltheory.claims.projunn import HALF, speeds
+from ssltheory.claims.projunn import COPIED, FREE, speeds
 from ssltheory.figures import THEORY, Look, Markdown, ramp, style
 from ssltheory.projunn import WAYS
 from ssltheory.theory import projunn as theory
@@ -34,14 +34,15 @@ def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
 
 
 def low_rank(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
-    """Share of the gradient's squared norm in its first k singular directions, over training."""
-    share, steps = arrays["gradient_share"].mean(0), arrays["gradient_steps"]
+    """Share of the gradient's squared norm in its first k singular directions, over training; bands: range of seeds."""
+    share, steps = arrays["gradient_share"].swapaxes(0, 1), arrays["gradient_steps"]
     k = np.arange(1, share.shape[-1] + 1)
-    for row, step, color in zip(share, steps, ramp(len(steps)), strict=True):
-        axes.plot(k, row, color=color, lw=1.5, label=f"after {step} steps")
-    random = arrays["gradient_random"].mean(0)
-    words = "random, same\nsize and rank"
-    axes.plot(k, random, color=THEORY, ls="--", lw=1.2, label=words)
+    for rows, step, color in zip(share, steps, ramp(len(steps)), strict=True):
+        axes.plot(k, rows.mean(0), color=color, lw=1.5, label=f"after {step} steps")
+        _range(axes, k, rows, color)
+    random, words = arrays["gradient_random"], "random, same\nsize and rank"
+    axes.plot(k, random.mean(0), color=THEORY, ls="--", lw=1.2, label=words)
+    _range(axes, k, random, THEORY)
     axes.set(xscale="log", ylim=(0, 1.03), xlabel="singular directions  $k$")
     axes.set(ylabel="share of the squared norm", title="(a) a gradient has few directions")
     _ticks(axes, [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= share.shape[-1]])
@@ -50,13 +51,14 @@ def low_rank(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 
 def law(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
-    """Loss of the toy against time, a rank a line; dashed: 1 − tanh(f t / 2) with the f of each."""
+    """Loss of the toy against time, a rank a line, bands: range of seeds; dashed: 1 − tanh(f t / 2)."""
     t, found = arrays["toy_times"], speeds(arrays).mean(1)
     names = [f"k = {k}" for k in arrays["ranks"]] + ["whole gradient"]
     colors = [*ramp(len(names) - 1), "#D55E00"]
-    for row, f, name, color in zip(arrays["toy_loss"], found, names, colors, strict=True):
+    for rows, f, name, color in zip(arrays["toy_loss"], found, names, colors, strict=True):
         line = ":" if name == names[-1] else "-"
-        axes.plot(t[1:], row.mean(0)[1:], line, color=color, label=name, lw=2.4)
+        axes.plot(t[1:], rows.mean(0)[1:], line, color=color, label=name, lw=2.4)
+        _range(axes, t[1:], rows[:, 1:], color)
         axes.plot(t[1:], theory.remaining(torch.from_numpy(f * t[1:])), "--", color=THEORY, lw=1.0)
     axes.plot([], [], "--", color=THEORY, lw=1.0, label=r"$1 - \tanh(f_k t / 2)$")
     axes.set(xscale="log", ylim=(0, 1.03), xlabel="t = learning rate × step")
@@ -97,10 +99,11 @@ def copying(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         else:
             axes.plot(at, rows.T, line, color=color, lw=0.7, alpha=0.7)
     axes.axhline(1, color=THEORY, ls="--", lw=1.2)
-    axes.axhline(HALF, color=THEORY, ls=":", lw=1.2)
+    for bound in (COPIED, FREE):
+        axes.axhline(bound, color=THEORY, ls=":", lw=1.2)
     place: Look = {"fontsize": 8, "va": "bottom", "color": THEORY}
     axes.text(at[-1], 1.01, "trivial answer", ha="right", **place)
-    axes.text(at[0], HALF + 0.01, "half of it", ha="left", **place)
+    axes.text(at[0], FREE + 0.01, "bounds of the claims", ha="left", **place)
     axes.set(ylim=(0, 1.6), xlim=(0, at[-1]), xlabel="step", ylabel="loss over the trivial loss")
     axes.set(title=f"(d) copying letters over {int(arrays['delay'])} steps")
     axes.legend(fontsize=7.5, loc="upper right")
@@ -176,6 +179,10 @@ def table(arrays: dict[str, np.ndarray]) -> Markdown:
         if f"{name}_seconds" in arrays:
             rows.append(f"| {label} | {float(arrays[f'{name}_seconds']):.2g} |")
     return Markdown("\n".join(rows))
+
+
+def _range(axes: Axes, x: np.ndarray, rows: np.ndarray, color: str) -> None:
+    axes.fill_between(x, rows.min(0), rows.max(0), color=color, alpha=0.25, lw=0)
 
 
 def _ticks(axes: Axes, values) -> None:
