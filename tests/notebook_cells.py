@@ -69,7 +69,7 @@ def in_parts(run: Callable[..., Record], out: Path, **parameters) -> Record:
         except Paused:
             pauses += 1
             assert (out / "checkpoints").exists()
-            assert pauses < 20
+            assert pauses < 30
     assert pauses
     assert not (out / "checkpoints").exists()
     return record

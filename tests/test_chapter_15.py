@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import record_of, red, run_cells, verdicts
+from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
 from ssltheory import batchnorm, chapters, claims, data, records
 from ssltheory.chapters import batch_norm_partitions as grid
@@ -127,7 +127,7 @@ def test_a_fold_without_its_factor_is_red(again, monkeypatch, fault):
 
 def test_networks_that_are_not_folded_are_red(again, monkeypatch):
     monkeypatch.setattr(batchnorm, "fold_", lambda net, x, **_: net)
-    found = red(again("def images", "def looked_at"))
+    found = red(again("def images", "def at_the_start"))
     assert {"offset-bn", "variance-bn", "density-rises", "density-bn", "density-he"} <= found
 
 
@@ -159,18 +159,33 @@ def test_a_start_that_is_no_better_is_red(record):
 # The larger path, and what is refused
 
 
-def test_convolutions_run(tmp_path):
+@pytest.fixture
+def colour(tmp_path):
+    """The larger path on 300 small colour images."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "colour.npz", x=x, y=np.arange(300) % 3)
     small = {"dataset": str(tmp_path / "colour.npz"), "encoder": "conv", "depth": 3, "dim": 4}
-    small |= {"n_images": 220, "n_test": 40, "points": 5, "directions": 2, "steps": 2, "n_seeds": 2}
-    small |= {"batch_size": 8, "n_nets": 2, "n_moons": 2, "moon_steps": 30}
-    found = record_of(CHAPTER, tmp_path / "run", **small)
+    small |= {"n_images": 220, "n_test": 40, "points": 5, "directions": 2, "steps": 2}
+    return small | {"batch_size": 8, "n_nets": 2, "n_moons": 2, "moon_steps": 30}
+
+
+def test_convolutions_run(colour, tmp_path):
+    found = record_of(CHAPTER, tmp_path / "run", **colour, n_seeds=2)
     assert found.arrays["density"].shape == (8, 2, 2, 3)
     assert found.arrays["loss"].shape == (10, 2, 2)
     outside = {name for name, verdict in verdicts(found.claims).items() if verdict == "outside"}
     assert TRAINING | {"cells-bn", "margin"} <= outside
+
+
+@pytest.mark.parametrize(("encoder", "n_seeds"), [("conv", 1), ("mlp", 2)])
+def test_a_run_in_parts_comes_to_the_same(colour, tmp_path, encoder, n_seeds):
+    chosen = colour | {"encoder": encoder, "n_seeds": n_seeds}
+    parts = in_parts(partial(record_of, CHAPTER), tmp_path / "parts", **chosen).arrays
+    whole = record_of(CHAPTER, tmp_path / "whole", **chosen).arrays
+    assert parts.keys() == whole.keys()
+    for name in whole.keys() - {"seconds"}:
+        assert np.array_equal(parts[name], whole[name]), name
 
 
 def test_a_network_that_says_the_same_everywhere_is_a_failed_run():

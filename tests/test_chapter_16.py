@@ -1,9 +1,11 @@
 """Chapter 16: its claims hold, and planted faults turn them red."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from notebook_cells import red, run_cells, verdicts
+from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
 from ssltheory import chapters, claims, records, skips
 from ssltheory.errors import InputError
@@ -192,3 +194,13 @@ def test_other_sizes_run_and_draw(tmp_path):
     assert arrays["between"].shape == (3, 2, 4, 1)
     assert arrays["outputs"].shape == (3, 2, 4, 8)
     assert arrays["deep"].shape == (2, 3, 3, 4, 2)
+
+
+def test_a_run_in_parts_comes_to_the_same(tmp_path):
+    small = FEWER | {"dim": 16, "depth": 4, "n_images": 40, "n_test": 20, "n_local": 8}
+    small |= {"channels": 4, "blocks": 2, "batch_size": 8, "steps": 8, "n_seeds": 1}
+    parts = in_parts(partial(record_of, CHAPTER), tmp_path / "parts", **small).arrays
+    whole = record_of(CHAPTER, tmp_path / "whole", **small).arrays
+    assert parts.keys() == whole.keys()
+    for name in whole.keys() - {"seconds"}:
+        assert np.array_equal(parts[name], whole[name]), name

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters import Chapter, Minutes, Parameters
 from ssltheory.chapters._images import check_batch, check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
@@ -43,6 +43,7 @@ class BatchNormPartitions(Parameters):
     n_moons: int = Field(10, ge=2, le=100, description="repetitions on the two moons")
     moon_steps: int = Field(200, ge=1, description="steps of Adam on the two moons")
     n_seeds: int = Field(4, ge=1, le=100, description="repetitions: other images, network, batches")
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set, which must have labels."""

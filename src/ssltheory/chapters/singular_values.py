@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.chapters import Chapter, Minutes, Parameters
 from ssltheory.chapters._images import check_batch, check_count, no_labels, shape_of
 from ssltheory.data import Source
 
@@ -43,6 +43,7 @@ class SingularValues(Parameters):
     n_seeds: int = Field(
         3, ge=1, le=100, description="repetitions: other matrices, images, networks"
     )
+    minutes: Minutes = 0.0
 
     def check(self, source: Source) -> None:
         """Hold sizes against the data set, which must have labels."""
