@@ -1,16 +1,22 @@
 """Factorisation by untrained networks, and what chapter 18 holds it against."""
 
+import json
 import math
+import re
+import textwrap
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
-from ssltheory import denoising
+from ssltheory import deep_tensor, denoising
 from ssltheory.deep_tensor import encoder_decoder, factorize, product, stop_step
 from ssltheory.errors import InputError, RunError
 
 SMALL = {"channels": 8, "steps": 12}
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def generator(seed=0):
@@ -143,6 +149,35 @@ def test_stop_is_the_first_iterate_at_the_level_of_the_noise(signal):
     torch.testing.assert_close(stopped.estimate, iterates[at], rtol=1e-3, atol=1e-4)
     assert not whole.stopped
     assert int(whole.step) == int(whole.history.argmin())
+
+
+@pytest.mark.parametrize(("loss", "is_svd"), [("l2", True), ("l1", False)])
+def test_free_factors_of_the_squared_distance_are_the_svd(signal, loss, is_svd):
+    """Eckart and Young: where the network is none, a wrong distance shows."""
+    x, y, _ = signal
+    free = {"network": lambda *_: torch.nn.Identity(), "steps": 1500, "lr": 1e-2}
+    found = denoising.psnr(x, factorize(y, 8, loss=loss, **free).estimate)
+    gap = abs(float(found - denoising.psnr(x, denoising.truncated_svd(y, 8))))
+    assert gap < 0.05 if is_svd else gap > 0.5
+
+
+def examples():
+    """The code that users are shown: in the module's docstring and in the chapter."""
+    indented = [line for line in deep_tensor.__doc__.splitlines() if line.startswith("    ")]
+    notebook = json.loads((ROOT / "notebooks/18-deep-tensor.ipynb").read_text(encoding="utf-8"))
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    return {"docstring": textwrap.dedent("\n".join(indented)), "chapter": PYTHON.findall(text)[0]}
+
+
+@pytest.mark.parametrize("place", ["docstring", "chapter"])
+def test_examples_run_as_they_stand(place, monkeypatch):
+    monkeypatch.setattr(deep_tensor, "factorize", partial(factorize, steps=12, channels=8))
+    y = torch.rand(12, 10, generator=generator())
+    names = {"y": y, "cube": torch.rand(12, 9, 13, generator=generator())}
+    exec(examples()[place], names)
+    found = names["found"]
+    assert found.estimate.shape == y.shape
+    assert [u.shape for u in found.factors] == [(12, 8), (10, 8)]
 
 
 def test_stop_step_is_the_last_where_none_is_below():
