@@ -80,6 +80,17 @@ def test_nothing_is_claimed_of_fits_that_were_hardly_begun(record):
     assert held == {"level", "svd-permuted", "free-factors", "step-time"}
 
 
+def test_official_signals_are_judged_by_recipes_that_were_looked_at(record):
+    def verdict(dim, lr, steps):
+        how = {"official_dim": dim, "official_lr": lr, "official_steps": steps}
+        chosen = record.parameters.model_copy(update=how)
+        return verdicts(claims.evaluate(CHAPTER.id, record.arrays, chosen))["oracle-wins"]
+
+    assert verdict(32, 1e-3, 100) == verdict(128, 1e-4, 1000) == "holds"
+    for other in ((32, 1e-3, 99), (128, 1e-4, 300), (128, 1e-3, 1000), (32, 1e-4, 1000)):
+        assert verdict(*other) == "outside"
+
+
 # Planted faults
 
 

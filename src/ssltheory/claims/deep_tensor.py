@@ -3,9 +3,15 @@
 No table of the paper could be read. Most bounds were set when its official code was first run, before this chapter was
 written: 3.5, 1 and 2 dB on the matrices, 0.05 for free factors, 6 and 1.5 dB on the cube of 64³, 15 for the time of a
 step on 64³. Set from seeds 10 to 14, before seeds 0 to 4 were looked at: those of the cube of 32³, of the time
-on 32³, of the level of the noise and of the official signals. The 1 dB that too many iterates cost was always said of
-500; a shorter run of the tests, of 300 and two seeds, had it at 0.9 and made us restrict the claim to 500 and more.
+on 32³, of the level of the noise and of the official signals by the smaller recipe (32 channels, 1e-3). By the
+official recipe (128 channels, 1e-4, 1,000 iterates) two seeds were run before this chapter was written, not seeds 10 to
+14: the SVD at its best rank was 0.6 to 1 dB ahead without structure and 2.4 to 3.5 dB where piecewise constant. With
+few iterates at that rate the SVD wins because nothing is fitted yet, and nothing is claimed. The 1 dB that too many
+iterates cost was always said of 500; a shorter run of the tests, of 300 and two seeds, had it at 0.9 and made us
+restrict the claim to 500 and more.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -20,6 +26,8 @@ ENOUGH, TOO_LONG = (
     300,
     500,
 )  # iterates from which on gains, and what is lost by too many, are judged
+#: Channels and learning rate on the official signals: iterates from which on the best one is judged.
+OFFICIAL = {(32, 1e-3): 100, (128, 1e-4): 1000}
 #: Side of the cube: least gain over the SVD of the same rank, over that of the best rank, dB.
 CUBE = {64: (6.0, 1.5), 32: (2.5, 1.0)}
 #: Side of the largest cube timed: least ratio of a step of the 3-D U-Net to one of three 1-D networks.
@@ -51,11 +59,15 @@ def at_stop(arrays: dict[str, np.ndarray], part: str) -> np.ndarray:
 def _mean_claim(
     name: str, statement: str, values: np.ndarray, bound: float, inside: bool = True
 ) -> Claim:
-    mean, half = interval(values)
-    note = f"{len(values)} seeds, ± {half:.2g} (95 %)" if len(values) > 1 else "one seed"
-    return Claim(
-        name, statement, mean, bound, 0.0, f"{PAPER}; bound ours", "at least", inside, note
-    )
+    source = f"{PAPER}; bound ours"
+    mean, note = float(values.mean()), _seeds(values)
+    return Claim(name, statement, mean, bound, 0.0, source, "at least", inside, note)
+
+
+def _seeds(values: np.ndarray) -> str:
+    if len(values) == 1:
+        return "one seed"
+    return f"{len(values)} seeds, ± {interval(values)[1]:.2g} (95 %)"
 
 
 def _main(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
@@ -72,7 +84,7 @@ def _main(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
             1.0,
             0.05,
             "ours",
-            note=f"from {level.min():.3f} to {level.max():.3f}",
+            note=f"{_seeds(level)}, from {level.min():.3f} to {level.max():.3f}",
         ),
         _mean_claim(
             "gain",
@@ -117,6 +129,7 @@ def _main(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
 
 def _official(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
     best = arrays["official_psnr"].max(-1).astype(float)
+    recipe = parameters.official_dim, parameters.official_lr
     return [
         _mean_claim(
             "oracle-wins",
@@ -124,7 +137,7 @@ def _official(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Cla
             "signal, dB",
             (arrays["official_oracle"] - best).mean(0),
             0.0,
-            parameters.official_steps >= 100,
+            parameters.official_steps >= OFFICIAL.get(recipe, math.inf),
         )
     ]
 
