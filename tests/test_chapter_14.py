@@ -153,7 +153,7 @@ def test_the_networks_jitter_and_weight_decay_run(tmp_path, colour):
     assert arrays["jitter_accuracy"].shape == (3, 2, 3)
     assert (arrays["jitter_accuracy"][0] == arrays["area_accuracy"][0]).all()
     assert {"jitter-classes", "decay-classes"} <= set(verdicts(names["record"].claims))
-    assert len(plots.main_figure(arrays).axes) == 4
+    assert len(plots.main_figure(arrays).axes) == 4 + 3
 
 
 def test_resnet_path_runs(tmp_path, colour, monkeypatch):

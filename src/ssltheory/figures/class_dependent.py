@@ -16,25 +16,29 @@ WORDS = {-1: "pays", 0: "cannot be told", 1: "gains"}
 AXES = {
     "area": "smallest crop  $s$  (share of the image's area)",
     "jitter": "strength of colour jitter",
-    "decay": r"weight decay of the network",
+    "decay": "weight decay of the network",
 }
+KNOBS = {"area": "smallest crop", "jitter": "colour jitter", "decay": "weight decay"}
 DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 
 
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
-    """Accuracy of each class against each regulariser, a panel each."""
+    """Accuracy of each class against each regulariser, a panel each; with several knobs, who pays for each below."""
     swept = [name for name in AXES if f"{name}s" in arrays]
-    panels = len(swept) + 1
-    rows = (panels + 1) // 2
-    figure, axes = plt.subplots(rows, 2, figsize=(10, 4.4 * rows), squeeze=False)
-    places = axes.flat
-    for name in swept[:1]:
-        sweep(next(places), arrays, name)
+    rows, several = len(swept) // 2 + 1, len(swept) > 1
+    heights = [4.4 * rows, *[3.6] * several]
+    figure = plt.figure(figsize=(10, sum(heights)))
+    upper, *lower = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat
+    places = upper.subplots(rows, 2).flat
+    sweep(next(places), arrays, swept[0])
     ridge(next(places), arrays)
     for name in swept[1:]:
         sweep(next(places), arrays, name)
     for unused in places:
         unused.remove()
+    for part in lower:
+        for axes, name in zip(part.subplots(1, len(swept)), swept, strict=True):
+            who_pays(axes, arrays, name)
     return figure
 
 
@@ -78,7 +82,7 @@ def classes(axes: Axes, at: np.ndarray, accuracy: np.ndarray, change: np.ndarray
         if (verdicts == sign).any():
             axes.plot([], [], color=color, lw=1.4, label=f"class {WORDS[sign]}")
     axes.plot([], [], color=MEAN, lw=3, label="mean of the classes")
-    axes.margins(y=0.14)  # room for the legend
+    axes.margins(y=0.24)  # room for the legend
     axes.legend(fontsize=7.5, loc="lower left")
     return axes
 
@@ -110,7 +114,7 @@ def second_figure(arrays: dict[str, np.ndarray]) -> Figure:
     style()
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.9))
     gaussians(left, arrays)
-    who_pays(middle, arrays)
+    who_pays(middle, arrays, "area")
     average_and_worst(right, arrays)
     return figure
 
@@ -134,9 +138,9 @@ def gaussians(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-def who_pays(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
-    """Change of each class with its interval, the average below."""
-    accuracy, areas = arrays["area_accuracy"], arrays["areas"]
+def who_pays(axes: Axes, arrays: dict[str, np.ndarray], name: str) -> Axes:
+    """Change of each class by one knob with its interval, the average below."""
+    accuracy, values = arrays[f"{name}_accuracy"], arrays[f"{name}s"]
     change = accuracy[-1] - accuracy[0]
     mean, half, _, _ = paired(change)
     for k, verdict in enumerate(changed(change)):
@@ -149,7 +153,7 @@ def who_pays(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     axes.locator_params(axis="x", nbins=5)
     axes.set_yticks(range(len(mean) + 1), [*map(str, range(len(mean))), "mean"])
     axes.set(
-        xlabel=f"change of accuracy, $s$ = {areas[0]:g} to {areas[-1]:g}",
+        xlabel=f"change of accuracy,\n{KNOBS[name]} {values[0]:g} to {values[-1]:g}",
         ylabel="class",
         ylim=(len(mean) + 0.6, -0.6),
     )
