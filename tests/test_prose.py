@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ssltheory import chapters
+from ssltheory import chapters, records
+from ssltheory.claims import class_dependent
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
@@ -79,3 +80,44 @@ def test_the_reference_has_every_public_module():
     named = re.findall(r"automodule:: ssltheory\.(\S+)", text)
     assert set(named) == public
     assert len(named) == len(set(named))
+
+
+def _change(arrays, name, cls=None, first=0, last=-1):
+    """Points by which a class, or the mean of all, changes between two settings of a knob of chapter 14."""
+    accuracy = arrays[f"{name}_accuracy"].mean(1)
+    change = 100 * (accuracy[last] - accuracy[first])
+    return change.mean() if cls is None else change[cls]
+
+
+def _alike(arrays, name):
+    accuracy = arrays[f"{name}_accuracy"]
+    return class_dependent.alike(accuracy[-1] - accuracy[0])
+
+
+def _ridge(arrays, cls):
+    return _change(arrays, "ridge", cls, first=class_dependent.best(arrays["ridge_accuracy"]))
+
+
+#: Words of a page with the number left out, and the number from the arrays of the kept record that they speak of.
+QUOTED = {
+    ("14-class-dependent", "full-cifar10-lossless-subset"): [
+        ("three quarters, {:.1f} points above none", lambda a: _change(a, "area", last=1)),
+        ("down to 0.08 it is {:.1f} points below", lambda a: -_change(a, "area")),
+        ("the F test gives $p = {:.3f}$", lambda a: _alike(a, "area")),
+        ("costs the average {:.1f} points", lambda a: -_change(a, "jitter")),
+        ("gives $p = {:.0f} \\cdot 10^{{-4}}$", lambda a: 1e4 * _alike(a, "jitter")),
+        ("in the record they gain {:.1f}", lambda a: _change(a, "area", 3, last=2)),
+        ("raised the average by {:.1f} points", lambda a: _change(a, "decay")),
+        ("cars (1) lose {:.0f} points", lambda a: -_ridge(a, 1)),
+        ("horses (7) {:.0f}", lambda a: -_ridge(a, 7)),
+    ]
+}
+
+
+@pytest.mark.parametrize(("chapter", "name"), QUOTED)
+def test_numbers_quoted_from_a_kept_record_are_the_records(chapter, name):
+    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4).cells
+    text = " ".join(" ".join(c.source for c in cells if c.cell_type == "markdown").split())
+    arrays = records.load(BOOK / "records" / chapter / name).arrays
+    wanted = [words.format(number(arrays)) for words, number in QUOTED[chapter, name]]
+    assert [words for words in wanted if words not in text] == []
