@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -478,6 +479,29 @@ def test_bfloat16_is_for_the_forward_pass_alone():
     assert model[0].weight.dtype == torch.float32
     assert not half.curve.equal(full.curve)
     torch.testing.assert_close(half.curve, full.curve, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile may need a C++ compiler: g++")
+def test_a_compiled_model_takes_the_same_steps(monkeypatch):
+    """A linear model: its compiled code calls the library's products, so that nothing waits for g++."""
+    real, compiled = torch.compile, []
+
+    def observed(model):
+        compiled.append(real(model))
+        return compiled[-1]
+
+    monkeypatch.setattr(torch, "compile", observed)
+    a, b = fixed_pairs()
+    models = [linear(64, 4) for _ in range(2)]
+    curves = [
+        train(model, pairs(a, b), spectral, steps=2, lr=0.02, compile=compile).curve
+        for model, compile in zip(models, (False, True), strict=True)
+    ]
+    assert len(compiled) == 1
+    assert isinstance(compiled[0], torch._dynamo.OptimizedModule)
+    torch.testing.assert_close(curves[1], curves[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(models[1].weight, models[0].weight, rtol=1e-5, atol=1e-6)
+    assert not models[0].weight.allclose(linear(64, 4).weight)
 
 
 class Averaged(nn.Module):
