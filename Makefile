@@ -60,9 +60,9 @@ format: setup ## mend what lint can mend
 	$(BIN)/ruff format .
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) $(NOTEBOOKS))
 
-bench: setup ## time ours against its peers, which are added to .venv; ratios go to runs/benchmarks
+bench: setup ## time ours against its peers, which are added to .venv; ratios go to runs/benchmarks (on a GPU also: .venv/bin/python -m benchmarks.gpu --device cuda)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.txt --editable '.[bench]'
-	for what in losses augmentations training directpred ntk deep_tensor unitary; do $(BIN)/python -m benchmarks.$$what || exit; done
+	for what in losses augmentations training directpred ntk deep_tensor unitary tracking; do $(BIN)/python -m benchmarks.$$what || exit; done
 
 lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
