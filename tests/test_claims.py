@@ -112,6 +112,11 @@ def test_a_mode_that_is_never_learnt_is_not_separated():
     assert deep_staircase.separated(times, curves) == 0.5
 
 
+def test_a_gap_below_the_last_eigenvalue_is_not_one_between_heaps():
+    assert deep_staircase.gap(np.array([1.0, 0.5, 0.01, 0.008, 0.0])) == pytest.approx(np.log10(50))
+    assert deep_staircase.gap(np.array([1.0, 0.9, 0.0])) == pytest.approx(np.log10(1 / 0.9))
+
+
 def test_share_on_plateau_k_is_that_of_k_directions():
     moments = np.stack([np.diag([8.0, 4.0, 2.0, 2.0])] * 4)
     found = embedding_dimensions.shares({"second_moment": moments[None]}, 0)

@@ -3,10 +3,21 @@
 Barlow Twins sees the uncentred C, whose first mode is the constant; VICReg and dot-product SimCLR see the
 covariance. Each loss is judged by the spectrum that it sees. How a step is told from its neighbours is ours.
 
-The bounds were set on fresh seeds, at the quick scale (10 to 14, digits) and at the full one (10 to 14, exact CIFAR-10
-pixels), input standardised: small start 0.96 and 0.96 of the neighbours of Barlow Twins separated, standard start none;
-fewest dimensions at most 1.1; 7, 3 and 4 separate onsets of Barlow Twins, SimCLR and VICReg. The standard start of
-Barlow Twins comes down to 1.5 to 2.2 dimensions on seeds 0 to 2, so that the dip by itself does not tell the two apart.
+The bounds were set on fresh seeds at two scales, with the settings of their presets. Quick, seeds 10 to 14: digits at
+16×16, crops of 14, start × 0.3, rate of Barlow Twins 0.008. Full: exact CIFAR-10 pixels reduced to 16×16, crops of 12,
+start × 0.25, rates 0.008, 0.005 and 0.002 of Barlow Twins, SimCLR and VICReg, set on seeds 10 to 12; 13 and 14 were
+added afterwards and left the bounds as they were. At both the channels' means are taken off and one number brings the
+variance to one, and the standard start has 0.02 of these rates. Found: 0.96 and 0.96 of the neighbours of Barlow Twins
+separated from the small start, none from the standard one; 7, 3 and 4 separate onsets of the three losses.
+
+Fewest dimensions on these seeds: 1.01 for Barlow Twins at both scales, 1.04 for SimCLR, and at most 1.02 for VICReg but
+for one seed with 1.0999. The bound of the last two, 1.1, is from a trial before this chapter was written. The standard
+start of Barlow Twins is narrow from the beginning, since the constant is most of C: over seeds 0 to 4 and 10 to 14 its
+fewest are 1.05 to 2.25 (quick) and 1.33 to 2.88 (full). A repetition that begins below the bound cannot fail it and is
+not judged: of seeds 0 to 4 that leaves one at the quick scale and four at the full one.
+
+Half-way the widest gap was 1.5 to 1.7 decades (quick) and 1.0 to 1.4 (full) from the small start, and at most 0.33 from
+the standard one, on seeds 10 to 14. Its bound lies between, set with both in sight.
 """
 
 import numpy as np
@@ -22,6 +33,7 @@ NAMES = {"barlow_twins": "Barlow Twins", "simclr": "SimCLR", "vicreg": "VICReg"}
 SMALL, STANDARD = 0, 1  # places on the axis of starts
 LEVEL = 0.1  # a dimension counts as there when its eigenvalue has passed this
 APART = 1.2  # ratio of the times of two onsets that count as two steps
+LEAST = 1e-6  # eigenvalues below this count as this on a logarithmic axis
 
 
 def onsets(times: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
@@ -52,21 +64,35 @@ def dimensions(eigenvalues: np.ndarray) -> np.ndarray:
     return spectra.participation_ratio(torch.from_numpy(eigenvalues).clamp(min=0)).numpy()
 
 
+def halfway(eigenvalues: np.ndarray) -> int:
+    """The first record at which half of the dimensions ``(T, d)`` are at half of their end."""
+    middle = eigenvalues[:, (eigenvalues.shape[1] - 1) // 2]
+    return int((middle >= middle[-1] / 2).argmax())
+
+
+def gap(eigenvalues: np.ndarray) -> float:
+    """Widest space between neighbours of ``(d,)`` in decades.
+
+    The smallest is no heap by itself: in the covariance of a Barlow Twins run it is the constant, which is missing.
+    """
+    logs = np.log10(np.clip(np.sort(eigenvalues), LEAST, None))
+    return float(np.diff(logs)[1:].max(initial=0.0))
+
+
 def claims(arrays: dict[str, np.ndarray], parameters: DeepStaircase) -> list[Claim]:
     """A block for each loss that was run."""
     judged = []
     for at, method in enumerate(arrays["methods"].tolist()):
-        measured = {
-            "times": arrays["times"][at].astype(float),
-            "lam": arrays[SEES[method]][at].astype(float),
-        }
-        one = _barlow_twins if method == "barlow_twins" else _other
-        judged += one(method, **measured, parameters=parameters)
+        times, lam = (arrays[name][at].astype(float) for name in ("times", SEES[method]))
+        if method == "barlow_twins":
+            judged += _barlow_twins(times, lam, arrays["covariance"][at, SMALL], parameters)
+        else:
+            judged += _other(method, times, lam)
     return judged
 
 
-def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
-    dims = dimensions(lam[SMALL])  # (seeds, T)
+def _barlow_twins(times, lam, covariance, parameters) -> list[Claim]:
+    method, dims = "barlow_twins", dimensions(lam[SMALL])  # (seeds, T)
     share = [float(np.mean([separated(times[s], x) for x in lam[s]])) for s in (SMALL, STANDARD)]
     clean = {
         "inside": parameters.batch_size == 0,
@@ -93,16 +119,7 @@ def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
             "at most",
             **clean,
         ),
-        Claim(
-            "barlow_twins-dip",
-            "Barlow Twins, small start: fewest dimensions of C on the way, by participation ratio",
-            float(dims.min(1).max()),
-            1.5,
-            0.0,
-            f"{PAPER}; bound ours",
-            "at most",
-            **clean,
-        ),
+        _dip(method, "C", dims, 1.5, parameters.batch_size == 0),
         Claim(
             "barlow_twins-end",
             "Barlow Twins, small start: dimensions of C at the end",
@@ -113,22 +130,26 @@ def _barlow_twins(method, times, lam, parameters) -> list[Claim]:
             "at least",
             **clean,
         ),
+        Claim(
+            "barlow_twins-gap",
+            "Barlow Twins, small start, half-way: widest gap between eigenvalues of the covariance, in decades",
+            float(
+                np.min([gap(z[halfway(c)]) for z, c in zip(covariance, lam[SMALL], strict=True)])
+            ),
+            0.8,
+            0.0,
+            f"{PAPER}: bimodal histograms; bound ours",
+            "at least",
+            **clean | {"inside": clean["inside"] and parameters.dim > 2},
+        ),
         *_steps(method, times, lam),
     ]
 
 
-def _other(method, times, lam, parameters) -> list[Claim]:
+def _other(method, times, lam) -> list[Claim]:
     dims = dimensions(lam[SMALL])
     return [
-        Claim(
-            f"{method}-dip",
-            f"{NAMES[method]}, small start: fewest dimensions of the covariance on the way",
-            float(dims.min(1).max()),
-            1.5,
-            0.0,
-            f"{PAPER}; bound ours",
-            "at most",
-        ),
+        _dip(method, "the covariance", dims, 1.1),
         Claim(
             f"{method}-rise",
             f"{NAMES[method]}, small start: dimensions gained from there to the end",
@@ -140,6 +161,21 @@ def _other(method, times, lam, parameters) -> list[Claim]:
         ),
         *_steps(method, times, lam),
     ]
+
+
+def _dip(method: str, of: str, dims: np.ndarray, bound: float, inside: bool = True) -> Claim:
+    wide = dims[:, 0] > bound
+    return Claim(
+        f"{method}-dip",
+        f"{NAMES[method]}, small start: fewest dimensions of {of} on the way, by participation ratio",
+        float(dims[wide if wide.any() else slice(None)].min(1).max()),
+        bound,
+        0.0,
+        f"{PAPER}; bound ours",
+        "at most",
+        inside and bool(wide.any()),
+        f"worst of the {wide.sum()} of {len(dims)} seeds that begin above the bound",
+    )
 
 
 def _steps(method: str, times: np.ndarray, lam: np.ndarray) -> list[Claim]:

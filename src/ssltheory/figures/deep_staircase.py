@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from ssltheory.claims.deep_staircase import NAMES, SEES, SMALL, STANDARD, onsets
+from ssltheory.claims.deep_staircase import NAMES, SEES, SMALL, STANDARD, halfway, onsets
 from ssltheory.figures import COLORS, ramp
 
 TIME = "time  t = learning rate × step"
@@ -108,12 +108,6 @@ def hidden(axes: Axes, arrays: dict[str, np.ndarray], layer: int, at: int = 0) -
     _marks(axes, arrays, at, SMALL, 0)
     axes.set(yscale="log", xlabel=TIME, title=f"hidden layer {layer + 1}, small start")
     return axes
-
-
-def halfway(eigenvalues: np.ndarray) -> int:
-    """The first record at which half of the dimensions ``(T, d)`` are at half of their end."""
-    middle = eigenvalues[:, (eigenvalues.shape[1] - 1) // 2]
-    return int((middle >= middle[-1] / 2).argmax())
 
 
 def _marks(axes: Axes, arrays, at: int, start: int, seed: int) -> None:
