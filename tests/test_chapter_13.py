@@ -122,6 +122,38 @@ def test_a_control_whose_labels_are_not_shuffled_is_red(monkeypatch, again):
     assert "control" in red(again(**FEWER).claims)
 
 
+def control(record, clusters, seed=0):
+    """The control's verdict where the features are clusters, one a class."""
+    z, y = clusters
+    found = guillotine.shuffled_probe(z[:400], y[:400], z[400:], y[400:], seed=seed)
+    shape = 4, 1, 2, len(found)
+    return verdicts(judged(record, shuffled=np.broadcast_to(found.numpy(), shape)))["control"]
+
+
+@pytest.fixture
+def clusters():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(600).remainder(10)[torch.randperm(600, generator=generator)]
+    centres, noise = (torch.randn(n, 16, generator=generator) for n in (10, 600))
+    return centres[y] + 0.3 * noise, y
+
+
+def test_a_control_that_finds_nothing_seldom_turns_red(record, clusters):
+    found = [control(record, clusters, seed) for seed in range(100)]
+    assert found.count("fails") <= 1
+
+
+def test_a_control_that_shuffles_half_of_the_labels_is_red(record, clusters, monkeypatch):
+    def half(n, generator):
+        order = torch.arange(n)
+        order[::2] = order[::2][right(len(order[::2]), generator=generator)]
+        return order
+
+    right = torch.randperm
+    monkeypatch.setattr(torch, "randperm", half)
+    assert control(record, clusters) == "fails"
+
+
 def test_probes_on_shuffled_labels_find_no_gap(monkeypatch, again):
     right = probes.ridge_probe
 
@@ -132,6 +164,7 @@ def test_probes_on_shuffled_labels_find_no_gap(monkeypatch, again):
     monkeypatch.setattr(probes, "ridge_probe", shuffled)
     found = again(**FEWER)
     assert abs(found.arrays["measured"][..., 0].mean() - 0.1) < 0.04
+    assert "backbone" in red(found.claims)
 
 
 def test_another_factor_in_the_linear_head_is_red(record, monkeypatch):

@@ -2,16 +2,20 @@
 
 On digits the bounds on networks are those that larger networks with another optimiser had been given beforehand (three
 seeds), kept as they were: 0.40 of R², 0.004 and 0.03 of accuracy, 0.005 for label pairs, a factor of 4; those on
-supervision and on image pairs are ours. The settings were chosen on seeds 10 to 14, with one change after looking
-at seeds 0 to 2: at 400 steps label pairs lost 0.0050 there, and were not trained to the end; at 600 they lose 0.0017
-on seeds 10 to 14 (0.0038 at 400). On seeds 0 to 2 it is 0.005025, 9 of 1,791 test images, with an interval of ±0.0072:
-three repetitions cannot tell. So, decided after that, a claim of no loss is outside where the mean is above its bound
-and the interval reaches below; it fails where the whole interval is above.
+supervision, on image pairs and on the accuracy at the backbone are ours (the last well below the least that networks
+of seeds 10 to 12 had, 0.921). The settings were chosen on seeds 10 to 14, with one change after looking at seeds 0 to
+2: at 400 steps label pairs lost 0.0050 there, and were not trained to the end; at 600 they lose 0.0017 on seeds 10
+to 14 (0.0038 at 400). On seeds 0 to 2 it first came out at 0.005 ± 0.007 and, with the code of today's quick record,
+at 0.008 ± 0.014: three repetitions cannot tell. So, decided after the first of them, a claim of no loss is outside
+where the mean is above its bound and the interval reaches below; it fails where the whole interval is above. The
+factor of 4 is asked of the spans of means, for which it was given; the interval beside it is that of the repetitions'
+own ratios.
 
 On other data the bounds are ours, well below what CIFAR-10 showed on seeds 10 to 14 at the full settings: 0.40 of
 R², 0.059 of accuracy, 0.025 over label pairs, 0.076 with views turned around. There a few epochs leave label pairs
 (0.033) and supervision (0.021) with a gap too, and VICReg's weight matters little anywhere (spans 0.008 and 0.003): of
-these three nothing is claimed.
+these three nothing is claimed. The accuracy at the backbone was 0.34 to 0.40 there on seeds 0 to 4, ten classes; its
+bound of 0.25 was set after that, far from both it and chance.
 """
 
 from dataclasses import replace
@@ -35,8 +39,9 @@ SWEEPS = ("rotation", "covariance", "temperature", "depth")
 TRAINED = 200  # steps below which nothing is claimed of networks
 #: By data set: digits, and any other, where what is not named is not claimed.
 DIGITS = {"style-lost": 0.40, "simclr-lost": 0.004, "image-pairs": 0.02, "turned-lost": 0.03}
-DIGITS |= {"labels-lost": 0.005, "supervised-lost": 0.01, "span-ratio": 4.0}
+DIGITS |= {"labels-lost": 0.005, "supervised-lost": 0.01, "span-ratio": 4.0, "backbone": 0.8}
 OTHER = {"style-lost": 0.30, "simclr-lost": 0.03, "image-pairs": 0.01, "turned-lost": 0.04}
+OTHER |= {"backbone": 0.25}
 LINEAR = 0.06  # of R², mean over four coordinates; near ρθ = 1 the sample's own θ decides
 
 
@@ -67,10 +72,9 @@ def sweep(arrays: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndar
     return arrays[f"{name}_values"], arrays[name][..., 0].astype(float)
 
 
-def span(accuracy: np.ndarray) -> float:
-    """Largest minus smallest accuracy over the values of a sweep, means over seeds; ``(values, seeds)``."""
-    means = accuracy.mean(1)
-    return float(means.max() - means.min())
+def span(accuracy: np.ndarray) -> np.ndarray:
+    """Largest minus smallest accuracy over the values of a sweep, ``(values, ...) -> (...)``."""
+    return accuracy.max(0) - accuracy.min(0)
 
 
 def theory_r2(arrays: dict[str, np.ndarray], rho: np.ndarray | None = None) -> np.ndarray:
@@ -116,7 +120,14 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
     _, r2 = at_cuts(arrays, "simclr")
     lost = {method: points_lost(arrays, method) for method in METHODS}
     words = "accuracy at the backbone minus that at the output"
+    at_backbone = [at_cuts(arrays, method)[0][:, backbone(arrays)] for method in METHODS]
     judged = [
+        (
+            "backbone",
+            "Accuracy at the backbone, of the method with the least",
+            min(at_backbone, key=np.mean),
+            "at least",
+        ),
         (
             "style-lost",
             "SimCLR: R² of the augmentation's parameters at the backbone minus that at the output",
@@ -157,7 +168,9 @@ def _sweeps(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
     values, accuracy = sweep(arrays, "rotation")
     turned = accuracy[values.argmax(), :, 0] - accuracy[values.argmax(), :, 1]
     weights, accuracy = sweep(arrays, "covariance")
-    before, after = span(accuracy[..., 0]), span(accuracy[..., 1])
+    before, after = span(accuracy.mean(1))
+    own = span(accuracy).clip(1 / parameters.n_test)  # of each seed; none is known better
+    mean, half = interval(own[:, 1] / own[:, 0])
     return [
         _mean_claim(
             parameters,
@@ -172,7 +185,11 @@ def _sweeps(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
             "VICReg over its weight of covariances: span of the accuracies at the output over that at the backbone",
             after / max(before, 1e-12),
             f"weights {weights.min():g} to {weights.max():g}: {after:.3f} and {before:.3f}; "
-            f"{accuracy.shape[1]} seeds",
+            + (
+                f"ratios of {len(own)} seeds {mean:.2g} ± {half:.2g} (95 %)"
+                if len(own) > 1
+                else "one seed"
+            ),
             "at least",
         ),
     ]
