@@ -123,6 +123,38 @@ def test_dhsic_of_two_is_hsic():
     )
 
 
+def naive_dhsic(grams):
+    """Three sums over rows, loop by loop."""
+    n = len(grams[0])
+    joint, apart, shared = 0.0, 1.0, 0.0
+    for i in range(n):
+        for j in range(n):
+            joint += math.prod(k[i, j] for k in grams) / n**2
+        shared += math.prod(sum(k[i, j] for j in range(n)) / n for k in grams) / n
+    for k in grams:
+        apart *= sum(k[i, j] for i in range(n) for j in range(n)) / n**2
+    return joint + apart - 2 * shared
+
+
+def test_dhsic_of_three_is_its_sums():
+    variables = [normal(8, seed=s) for s in range(3)]
+    expected = naive_dhsic([naive_gram(x, 0.7) for x in variables])
+    assert dhsic(variables, 0.7).item() == pytest.approx(expected, abs=1e-14)
+
+
+def test_dhsic_of_three_gaussians_has_its_closed_form():
+    """Large n, by Gaussian integrals: differences share both rows, only the first, or none."""
+    b = 1.3
+    c = np.array([[1, 0.6, 0.3], [0.6, 1, 0.5], [0.3, 0.5, 1]])
+    z = normal(4000, 3) @ torch.from_numpy(np.linalg.cholesky(c)).T
+
+    def expectation(covariance):
+        return np.linalg.det(np.eye(3) + covariance / b**2) ** -0.5
+
+    joint, apart, shared = map(expectation, (2 * c, 2 * np.eye(3), c + np.eye(3)))
+    assert dhsic(list(z.T), b).item() == pytest.approx(joint + apart - 2 * shared, rel=0.06)
+
+
 def test_dhsic_sees_what_pairs_do_not():
     """Of x, y and the sign of xy each pair is independent, the three are not."""
     x, y, z = xor_triple(500)
