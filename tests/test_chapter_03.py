@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from notebook_cells import code_cells, record_of, verdicts
 
 from ssltheory import chapters, claims, records
@@ -79,6 +80,15 @@ def test_near_ties_are_outside(record):
     arrays["learning_rate"] = record.arrays["learning_rate"] / 2
     found = verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))
     assert {found[name] for name in ("rank", "fixed-axes", "next-eigenvalue")} == {"outside"}
+
+
+def test_a_plateau_judged_in_no_draw_is_counted_as_such():
+    kept = records.load(ROOT / "book/records" / CHAPTER.id / "network-digits")
+    exists = theory.plateaus(kept.arrays, kept.parameters)
+    assert exists.sum(0).tolist() == [2, 2, 2, 0]
+    for claim in kept.judged_today()[:3]:
+        assert "2 at k = 3, 0 at k = 4" in claim.note
+        assert "judged plateaus" in claim.statement
 
 
 def test_a_large_start_is_outside(tmp_path):
