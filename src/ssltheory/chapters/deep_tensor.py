@@ -47,5 +47,5 @@ CHAPTER = Chapter(
         "than its SVD of the same rank; what the networks add is that neighbours are alike."
     ),
     parameters=DeepTensor,
-    seconds={"tiny": 10, "quick": 32, "full": 360, "paper": 420},
+    seconds={"tiny": 10, "quick": 32, "full": 220, "paper": 420},
 )
