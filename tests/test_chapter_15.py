@@ -156,6 +156,39 @@ def test_a_start_that_is_no_better_is_red(record):
     assert found == {"init-faster", "init-faster-he", "init-gap-torch"}
 
 
+def trained(name: str, init: str = "torch") -> int:
+    return grid.INITS.index(init) * len(grid.TRAINED) + grid.TRAINED.index(name)
+
+
+#: What a claim is about, exchanged with what it is held against.
+EXCHANGED = {
+    "offset-none": ("exact_none", lambda a: a["exact_bn"]),
+    "offset-median": ("exact_median", lambda a: a["exact_bn"]),
+    "cells-centre": ("counts", lambda a: a["counts"][:, [0, 3, 2, 1]]),
+    "density-none": ("density", lambda a: a["density"][::-1]),
+    "density-trained": (
+        "trained_density",
+        lambda a: np.stack([a["density"][judged.FOLDED.index("bn")]] * len(a["trained_density"])),
+    ),
+    "init-default": ("loss", lambda a: a["loss"][[trained("bn")] * len(a["loss"])]),
+    "init-gap-he": ("accuracy", lambda a: a["accuracy"][[0, 1, 2, 3, 4, 0, 6, 7, 8, 9]]),
+    "margin": ("margin", lambda a: a["margin"][::-1]),
+    "margin-training": ("margin", lambda a: a["margin"][::-1]),
+}
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_what_is_exchanged_is_red(record, name):
+    key, exchange = EXCHANGED[name]
+    assert name in rejudged(record, **{key: exchange(record.arrays)})
+
+
+def test_a_test_accuracy_that_is_gained_is_red(record):
+    margin = record.arrays["margin"].copy()
+    margin[-1, 2] = margin[0, 2] + 0.006
+    assert rejudged(record, margin=margin) == {"margin-test"}
+
+
 # The larger path, and what is refused
 
 

@@ -205,10 +205,15 @@ def _density(arrays, parameters) -> list[Claim]:
         density(arrays, *of) for of in (("torch", "bn"), ("torch", "none"), ("he", "none"))
     )
     mean, inside = bn.mean(0), parameters.depth >= DEEP and bn.shape[0] * parameters.dim >= 64
-    source, seeds = f"{PAPER}; measure ours", f"{len(bn)} seeds"
+    source = f"{PAPER}; measure ours"
 
-    def shares(values: np.ndarray) -> str:
-        return f"{seeds}; by layer " + " ".join(f"{v:.3f}" for v in values.mean(0))
+    def shares(values: np.ndarray, over: np.ndarray) -> str:
+        """The ratio of the last layer to ``over`` by seed, in words, and the share in each layer."""
+        ratio, half = interval(values[:, -1] / np.maximum(over, LEAST))
+        by_seed = f"{len(values)} seeds" + (
+            f", {ratio:.3g} ± {half:.2g}" if len(values) > 1 else ""
+        )
+        return f"{by_seed}; by layer " + " ".join(f"{v:.3f}" for v in values.mean(0))
 
     return [
         Claim(
@@ -220,7 +225,7 @@ def _density(arrays, parameters) -> list[Claim]:
             source,
             "at least",
             inside,
-            shares(bn),
+            shares(bn, bn[:, -2]),
         ),
         Claim(
             "density-bn",
@@ -231,7 +236,7 @@ def _density(arrays, parameters) -> list[Claim]:
             source,
             "at least",
             inside,
-            shares(bn),
+            shares(bn, bn[:, 0]),
         ),
         Claim(
             "density-none",
@@ -242,7 +247,7 @@ def _density(arrays, parameters) -> list[Claim]:
             source,
             "at most",
             inside,
-            shares(none),
+            shares(none, none[:, 0]),
         ),
         Claim(
             "density-he",
@@ -253,7 +258,7 @@ def _density(arrays, parameters) -> list[Claim]:
             "ours",
             "at least",
             inside,
-            shares(he),
+            shares(bn, he[:, -1]),
         ),
     ]
 
@@ -270,6 +275,10 @@ def _initialisation(arrays, parameters) -> list[Claim]:
 
     def means(of: dict, init: str) -> str:
         return ", ".join(f"{name} {of[init, name].mean():.3g}" for name in TRAINED)
+
+    def over_seeds(values: np.ndarray) -> str:
+        mean, half = interval(values)
+        return f"; {len(values)} seeds, mean {mean:+.3f} ± {half:.3f}" if len(values) > 1 else ""
 
     def claim(name, statement, measured, relation, note, source="ours") -> Claim:
         bound = DIGITS[name] if digits else OTHER.get(name, DIGITS[name])
@@ -309,7 +318,7 @@ def _initialisation(arrays, parameters) -> list[Claim]:
             "PyTorch's initialisation: test accuracy, BatchNorm folded once minus nothing, median",
             np.median(gap("torch", "bn", "none")),
             "at least",
-            f"means: {means(accuracy, 'torch')}",
+            f"means: {means(accuracy, 'torch')}{over_seeds(gap('torch', 'bn', 'none'))}",
             source,
         ),
         claim(
@@ -317,7 +326,7 @@ def _initialisation(arrays, parameters) -> list[Claim]:
             "He's initialisation: test accuracy, BatchNorm folded once minus nothing, median",
             np.median(gap("he", "bn", "none")),
             "at most",
-            f"means: {means(accuracy, 'he')}",
+            f"means: {means(accuracy, 'he')}{over_seeds(gap('he', 'bn', 'none'))}",
         ),
         claim(
             "density-trained",
