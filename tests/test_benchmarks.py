@@ -34,7 +34,7 @@ def test_the_gpu_benchmark_rehearses_on_a_cpu(bench, tmp_path, capsys):
     assert large["conv_outputs"] == pytest.approx(2.04e6, rel=1e-3)
     for network in (small, large):
         assert network["views_a_second"]["median"] > 0
-        assert network["augmentations_share"]["median"] < 1
+        assert network["augmentations_share"]["median"] > 0
         assert network["met"] is None
     assert "MISSED" not in said
     device = document["environment"]["device"]

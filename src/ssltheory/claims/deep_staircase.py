@@ -10,11 +10,12 @@ added afterwards and left the bounds as they were. At both the channels' means a
 variance to one, and the standard start has 0.02 of these rates. Found: 0.96 and 0.96 of the neighbours of Barlow Twins
 separated from the small start, none from the standard one; 7, 3 and 4 separate onsets of the three losses.
 
-Fewest dimensions on these seeds: 1.01 for Barlow Twins at both scales, 1.04 for SimCLR, and at most 1.02 for VICReg but
-for one seed with 1.0999. The bound of the last two, 1.1, is from a trial before this chapter was written. The standard
-start of Barlow Twins is narrow from the beginning, since the constant is most of C: over seeds 0 to 4 and 10 to 14 its
-fewest are 1.05 to 2.25 (quick) and 1.33 to 2.88 (full). A repetition that begins below the bound cannot fail it and is
-not judged: of seeds 0 to 4 that leaves one at the quick scale and four at the full one.
+Fewest dimensions on these seeds: 1.01 for Barlow Twins at both scales, 1.04 for SimCLR, and at most 1.02 for VICReg
+but for one seed with 1.0999; the three onsets of SimCLR are just the bound. The bound of the last two, 1.1, is from a
+trial before this chapter was written. The standard start of Barlow Twins is narrow from the beginning, since the
+constant is most of C: over seeds 0 to 4 and 10 to 14 its fewest are 1.05 to 2.25 (quick) and 1.33 to 2.88 (full). A
+repetition that begins below the bound cannot fail it and is not judged: of seeds 0 to 4 that leaves one at the quick
+scale and four at the full one.
 
 Half-way the widest gap was 1.5 to 1.7 decades (quick) and 1.0 to 1.4 (full) from the small start, and at most 0.33 from
 the standard one, on seeds 10 to 14. Its bound lies between, set with both in sight.

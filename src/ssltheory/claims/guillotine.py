@@ -5,7 +5,7 @@ seeds), kept as they were: 0.40 of R², 0.004 and 0.03 of accuracy, 0.005 for la
 supervision, on image pairs and on the accuracy at the backbone are ours (the last well below the least that networks
 of seeds 10 to 12 had, 0.921). The settings were chosen on seeds 10 to 14, with one change after looking at seeds 0 to
 2: at 400 steps label pairs lost 0.0050 there, and were not trained to the end; at 600 they lose 0.0017 on seeds 10
-to 14 (0.0038 at 400). On seeds 0 to 2 it first came out at 0.005 ± 0.007 and, with the code of today's quick record,
+to 14 (0.0038 at 400). On seeds 0 to 2 it first came out at 0.005 ± 0.007 and, after a later change of the code,
 at 0.008 ± 0.014: three repetitions cannot tell. So, decided after the first of them, a claim of no loss is outside
 where the mean is above its bound and the interval reaches below; it fails where the whole interval is above. The
 factor of 4 is asked of the spans of means, for which it was given; the interval beside it is that of the repetitions'
@@ -123,12 +123,6 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
     at_backbone = [at_cuts(arrays, method)[0][:, backbone(arrays)] for method in METHODS]
     judged = [
         (
-            "backbone",
-            "Accuracy at the backbone, of the method with the least",
-            min(at_backbone, key=np.mean),
-            "at least",
-        ),
-        (
             "style-lost",
             "SimCLR: R² of the augmentation's parameters at the backbone minus that at the output",
             r2[:, backbone(arrays)] - r2[:, -1],
@@ -144,6 +138,9 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
         ),
         ("supervised-lost", f"Supervised: {words}", lost["supervised"], "at most"),
     ]
+    if arrays["classes"] == 10:  # which its bounds are for
+        words = "Accuracy at the backbone, of the method with the least"
+        judged.append(("backbone", words, min(at_backbone, key=np.mean), "at least"))
     shuffled = arrays["shuffled"].astype(float).mean((0, 2)).ravel()  # a shuffle each
     return [
         *(
