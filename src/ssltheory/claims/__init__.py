@@ -62,6 +62,47 @@ class Claim:
         return {key: _plain(value) for key, value in fields.items()}
 
 
+@dataclass(frozen=True)
+class Group:
+    """What several claims share, and the three verbs that state one.
+
+        claim = Group("tian2021directpred, Theorem 2", note="5 repetitions")
+        claim.equal("slope", "Slope of log ‖W‖ without a predictor", measured, predicted, tolerance)
+        claim.at_least("alive", "Norm of W at the end, as a share of its start", norm, 0.3)
+
+    Attributes:
+        source, inside, note: of each ``Claim``; a verb takes them by name where one claim differs.
+    """
+
+    source: str
+    inside: bool = True
+    note: str = ""
+
+    def equal(
+        self, id: str, statement: str, measured: float, predicted: float, tolerance: float, **own
+    ) -> Claim:
+        """``measured`` lies within ``tolerance`` of ``predicted``."""
+        return self._claim(id, statement, measured, predicted, tolerance, "equal", own)
+
+    def at_least(
+        self, id: str, statement: str, measured: float, bound: float, tolerance: float = 0.0, **own
+    ) -> Claim:
+        """``measured`` is at least ``bound``, less ``tolerance``."""
+        return self._claim(id, statement, measured, bound, tolerance, "at least", own)
+
+    def at_most(
+        self, id: str, statement: str, measured: float, bound: float, tolerance: float = 0.0, **own
+    ) -> Claim:
+        """``measured`` is at most ``bound``, plus ``tolerance``."""
+        return self._claim(id, statement, measured, bound, tolerance, "at most", own)
+
+    def _claim(self, id, statement, measured, predicted, tolerance, relation, own) -> Claim:
+        shared = {"source": self.source, "inside": self.inside, "note": self.note} | own
+        shared["inside"] = bool(shared["inside"])
+        numbers = float(measured), float(predicted), float(tolerance)
+        return Claim(id, statement, *numbers, relation=relation, **shared)
+
+
 def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """The claims of a chapter, from the arrays of its record and today's theory.
 
