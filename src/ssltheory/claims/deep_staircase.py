@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ssltheory import spectra
-from ssltheory.chapters.deep_staircase import DeepStaircase
+from ssltheory.chapters.deep_staircase import Parameters
 from ssltheory.claims import Claim
 
 PAPER = "simon2023stepwise, section 6 (the authors' blog, Figure 3)"
@@ -80,7 +80,7 @@ def gap(eigenvalues: np.ndarray) -> float:
     return float(np.diff(logs)[1:].max(initial=0.0))
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: DeepStaircase) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """A block for each loss that was run."""
     judged = []
     for at, method in enumerate(arrays["methods"].tolist()):
