@@ -48,14 +48,16 @@ lab: setup ## open the notebooks in JupyterLab
 torture: setup ## try to break it, half an hour (ARGS='kill read-only' for some); the table goes to book/torture.json
 	$(BIN)/python -m torture $(ARGS)
 
-lint: setup ## check style, formatting, types, spelling and that notebooks carry no outputs
+lint: setup ## check style, formatting, types, spelling, that notebooks carry no outputs and that their parameters are the tables'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+	$(BIN)/python -m ssltheory.book.cells --check
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
 
-format: setup ## mend what lint can mend
+format: setup ## mend what lint can mend; write the parameters cell of every notebook
+	$(BIN)/python -m ssltheory.book.cells
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) $(NOTEBOOKS))

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from conftest import ROOT
 
-from ssltheory.chapters import Chapter
+from ssltheory.book.registry import Chapter
 from ssltheory.claims import Claim
 from ssltheory.errors import Paused
 from ssltheory.records import Record

@@ -7,13 +7,14 @@ import pytest
 import torch
 from notebook_cells import record_of, verdicts
 
-from ssltheory import chapters, claims, records, spectra
+from ssltheory import claims, records, spectra
+from ssltheory.book import registry
 from ssltheory.claims import linear_staircase
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 
-CHAPTER = chapters.find("01-linear-staircase")
+CHAPTER = registry.find("01-linear-staircase")
 MODES = ("step-times", "eigenvalue-curves", "top-subspace")
 run = partial(record_of, CHAPTER)
 

@@ -12,12 +12,13 @@ from conftest import ROOT
 from notebook_cells import record_of, verdicts
 from torchvision import datasets
 
-from ssltheory import chapters, claims, losses, records
+from ssltheory import claims, losses, records
+from ssltheory.book import registry, scales
 from ssltheory.claims import deep_staircase
 from ssltheory.errors import InputError, Paused
 
-CHAPTER = chapters.find("02-deep-staircase")
-SMALLER = chapters.preset(CHAPTER, "tiny") | {"n_seeds": 1}
+CHAPTER = registry.find("02-deep-staircase")
+SMALLER = scales.values(CHAPTER, "tiny") | {"n_seeds": 1}
 RESNET = {
     "dataset": "stl10",
     "loss": "all",

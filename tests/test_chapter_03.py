@@ -13,14 +13,15 @@ import torch
 from conftest import ROOT
 from notebook_cells import code_cells, record_of, verdicts
 
-from ssltheory import chapters, claims, records
+from ssltheory import claims, records
+from ssltheory.book import registry
 from ssltheory.claims import embedding_dimensions as theory
 from ssltheory.errors import InputError
 from ssltheory.figures import embedding_dimensions as plots
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 
-CHAPTER = chapters.find("03-embedding-dimensions")
+CHAPTER = registry.find("03-embedding-dimensions")
 CHEAP = {"n_images": 100, "resolution": 8, "crop": 6, "n_seeds": 1}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -240,4 +241,4 @@ def test_what_does_not_fit_the_data_is_refused(values, named):
     from ssltheory import data
 
     with pytest.raises(InputError, match=named):
-        chapters.parse(CHAPTER, values).check(data.find("digits"))
+        CHAPTER.parse(values).check(data.find("digits"))

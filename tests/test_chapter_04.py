@@ -7,11 +7,12 @@ import pytest
 import torch
 from notebook_cells import record_of, red, verdicts
 
-from ssltheory import chapters, claims, data, losses
+from ssltheory import claims, data, losses
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
-CHAPTER = chapters.find("04-no-collapse")
+CHAPTER = registry.find("04-no-collapse")
 SMALL = {"n_images": 300, "dim": 8, "horizon": 30.0, "n_seeds": 1}
 run = partial(record_of, CHAPTER, **SMALL)
 
@@ -108,4 +109,4 @@ def test_above_the_threshold_everything_dies_and_the_claims_know(tmp_path):
 )
 def test_what_does_not_fit_the_data_is_refused(bad, words):
     with pytest.raises(InputError, match=words):
-        chapters.parse(CHAPTER, bad).check(data.find("digits"))
+        CHAPTER.parse(bad).check(data.find("digits"))

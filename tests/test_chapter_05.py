@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, record_of, red
 
-from ssltheory import chapters, claims, data
+from ssltheory import claims, data
+from ssltheory.book import registry
 from ssltheory.claims import eigenspace_alignment as judged
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
-CHAPTER = chapters.find("05-eigenspace-alignment")
+CHAPTER = registry.find("05-eigenspace-alignment")
 SMALL = {"batch_size": 32, "dim": 32}  # beside that the quick run
 SHORT = {"steps": 4, "batch_size": 8, "n_probe": 40, "dim": 16, "width": 16}
 run = partial(record_of, CHAPTER, **SMALL)
@@ -136,4 +137,4 @@ def test_a_pause_changes_nothing(tmp_path):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))

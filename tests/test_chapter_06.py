@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, record_of, red
 
-from ssltheory import chapters, claims, data, losses
+from ssltheory import claims, data, losses
+from ssltheory.book import registry
 from ssltheory.chapters import directpred as settings
 from ssltheory.claims import directpred as judged
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
-CHAPTER = chapters.find("06-directpred")
+CHAPTER = registry.find("06-directpred")
 SMALL = {"batch_size": 32, "area": 0.7}  # beside that the quick run
 SHORT = {"steps": 3, "batch_size": 8, "n_probe": 40, "dim": 16, "width": 16, "n_labels": 30}
 run = partial(record_of, CHAPTER, **SMALL)
@@ -138,12 +139,12 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))
 
 
 def test_images_without_labels_are_refused(tmp_path):
     np.savez(tmp_path / "bare.npz", x=np.zeros((300, 8, 8), dtype=np.uint8))
-    parameters = chapters.parse(CHAPTER, {})
+    parameters = CHAPTER.parse({})
     with pytest.raises(InputError, match="no labels"):
         parameters.check(data.find(tmp_path / "bare.npz"))
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from notebook_cells import record_of, red, verdicts
 
-from ssltheory import chapters, data, kernels
+from ssltheory import data, kernels
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
 
-CHAPTER = chapters.find("07-kernel-and-ntk")
+CHAPTER = registry.find("07-kernel-and-ntk")
 SMALL = {"n_seeds": 1, "width": 128, "steps": 4000}
 LAZY, RICH, CONTROL = 0, 1, 2  # order in which the networks are trained
 PARTS = ("machine", "trained", "three_methods")  # what takes time, in functions of the notebook
@@ -208,4 +209,4 @@ def test_embeddings_of_other_images_are_red(rerun, monkeypatch):
 )
 def test_what_does_not_fit_the_data_is_refused(bad, words):
     with pytest.raises(InputError, match=words):
-        chapters.parse(CHAPTER, bad).check(data.find("digits"))
+        CHAPTER.parse(bad).check(data.find("digits"))

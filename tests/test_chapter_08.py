@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from notebook_cells import run_cells, verdicts
 
-from ssltheory import chapters, claims, preconditioners, records
+from ssltheory import claims, preconditioners, records
+from ssltheory.book import registry, scales
 from ssltheory.claims import faster_ssl
 from ssltheory.errors import InputError
 from ssltheory.theory import preconditioned as theory
 
-CHAPTER = chapters.find("08-faster-ssl")
-SMALLER = chapters.preset(CHAPTER, "tiny") | {"steps": 700}
+CHAPTER = registry.find("08-faster-ssl")
+SMALLER = scales.values(CHAPTER, "tiny") | {"steps": 700}
 RESNET = SMALLER | {
     "encoder": "resnet18",
     "crop": 8,

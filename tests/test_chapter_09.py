@@ -6,12 +6,13 @@ import pytest
 import torch
 from notebook_cells import record_of, verdicts
 
-from ssltheory import chapters, claims, records
+from ssltheory import claims, records
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.figures import kernel_regime as plots
 from ssltheory.theory import kernel_ssl
 
-CHAPTER = chapters.find("09-kernel-regime")
+CHAPTER = registry.find("09-kernel-regime")
 run = partial(record_of, CHAPTER)
 
 

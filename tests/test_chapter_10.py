@@ -5,12 +5,13 @@ from functools import partial
 import pytest
 from notebook_cells import record_of, verdicts
 
-from ssltheory import chapters, claims, records
+from ssltheory import claims, records
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.figures import spectral_embeddings as plots
 from ssltheory.theory import spectral_embedding
 
-CHAPTER = chapters.find("10-spectral-embeddings")
+CHAPTER = registry.find("10-spectral-embeddings")
 SMALL = {"n_graph": 60, "n_images": 600, "components": 60, "n_seeds": 1}
 run = partial(record_of, CHAPTER)
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, record_of, red, verdicts
 
-from ssltheory import chapters, claims, data, encoders, losses
+from ssltheory import claims, data, encoders, losses
+from ssltheory.book import registry, scales
 from ssltheory.errors import InputError
 from ssltheory.theory import independence
 
-CHAPTER = chapters.find("11-pairwise-independence")
+CHAPTER = registry.find("11-pairwise-independence")
 SMALL = {"n_probe": 150, "steps": 200, "n_labels": 300, "batch_size": 32}
 SMALL |= {"hidden": 64, "dim": 32, "narrow": 32, "wide": 512}
-TINY = chapters.preset(CHAPTER, "tiny") | {"steps": 2, "n_probe": 40, "n_samples": 200}
+TINY = scales.values(CHAPTER, "tiny") | {"steps": 2, "n_probe": 40, "n_samples": 200}
 run = partial(record_of, CHAPTER, **SMALL)
 tiny = partial(record_of, CHAPTER, **TINY)
 
@@ -149,4 +150,4 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))

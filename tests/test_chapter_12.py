@@ -7,14 +7,15 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, verdicts
 
-from ssltheory import chapters, claims, data, encoders, figures, noise
+from ssltheory import claims, data, encoders, figures, noise
+from ssltheory.book import registry, scales
 from ssltheory.errors import InputError
 from ssltheory.figures import what_we_maximise as plots
 from ssltheory.theory import information
 
-CHAPTER = chapters.find("12-what-we-maximise")
+CHAPTER = registry.find("12-what-we-maximise")
 SMALL = {"n_seeds": 1, "n_points": 100, "n_probe": 24, "n_affine": 3}
-TINY = chapters.preset(CHAPTER, "tiny") | {"steps": 2, "n_affine": 2}
+TINY = scales.values(CHAPTER, "tiny") | {"steps": 2, "n_affine": 2}
 run = partial(record_of, CHAPTER, **SMALL)
 tiny = partial(record_of, CHAPTER, **TINY)
 
@@ -157,7 +158,7 @@ def colour(tmp_path, monkeypatch):
     x = rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
     np.savez(tmp_path / "colour.npz", x=x, y=np.arange(60) % 10)
     monkeypatch.setattr(encoders, "resnet", lambda d, stem, c: encoders.small_conv(c, (4, 24)))
-    paper = chapters.preset(CHAPTER, "paper") | {"size": 8, "n_points": 10, "n_probe": 3}
+    paper = scales.values(CHAPTER, "paper") | {"size": 8, "n_points": 10, "n_probe": 3}
     del paper["minutes"]
     few = {"n_affine": 2, "n_draws": 40, "dim": 4, "width": 8, "batch_size": 4, "steps": 2}
     return paper | few | {"dataset": str(tmp_path / "colour.npz")}
@@ -193,7 +194,7 @@ def test_batch_statistics_in_the_reading_are_red(tmp_path, colour, monkeypatch):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))
 
 
 def test_images_without_labels_are_refused(tmp_path):
@@ -201,4 +202,4 @@ def test_images_without_labels_are_refused(tmp_path):
     np.savez(tmp_path / "bare.npz", x=rng.integers(0, 256, (400, 8, 8), dtype=np.uint8))
     settings = {"n_points": 20, "n_probe": 5, "n_affine": 2, "dataset": str(tmp_path / "bare.npz")}
     with pytest.raises(InputError, match="labels"):
-        chapters.parse(CHAPTER, settings).check(data.find(settings["dataset"]))
+        CHAPTER.parse(settings).check(data.find(settings["dataset"]))

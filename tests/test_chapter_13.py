@@ -7,11 +7,12 @@ import pytest
 import torch
 from notebook_cells import in_parts, red, run_cells, verdicts
 
-from ssltheory import chapters, claims, encoders, guillotine, probes, records
+from ssltheory import claims, encoders, guillotine, probes, records
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.theory import guillotine as theory
 
-CHAPTER = chapters.find("13-guillotine")
+CHAPTER = registry.find("13-guillotine")
 SMALLER = {"n_seeds": 2, "width": 48, "steps": 200}
 SHORT = {"labels-lost", "supervised-lost"}  # 200 steps do not close these gaps, 600 do
 FEWER = {"n_seeds": 1, "width": 32, "n_images": 300, "n_test": 200, "steps": 200, "sweeps": "none"}

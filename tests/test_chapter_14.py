@@ -7,14 +7,15 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import chapters, claims, data, records
+from ssltheory import claims, data, records
+from ssltheory.book import registry
 from ssltheory.chapters import class_dependent as grid
 from ssltheory.claims import class_dependent as judged
 from ssltheory.errors import InputError
 from ssltheory.figures import class_dependent as plots
 from ssltheory.theory import class_dependent as theory
 
-CHAPTER = chapters.find("14-class-dependent")
+CHAPTER = registry.find("14-class-dependent")
 SHORT = {"steps": 2, "n_images": 40, "batch_size": 10, "n_seeds": 2, "n_splits": 2, "dim": 8}
 run = partial(record_of, CHAPTER)
 
@@ -69,7 +70,7 @@ def test_fewer_than_five_repetitions_are_not_judged(record):
     few = rejudged(record, area_accuracy=record.arrays["area_accuracy"][:, :4])
     assert {v for name, v in few.items() if name.startswith(("area", "crops"))} == {"outside"}
     with pytest.raises(InputError, match="n_seeds=1"):
-        chapters.parse(CHAPTER, {"n_seeds": 1})
+        CHAPTER.parse({"n_seeds": 1})
 
 
 def test_an_augmentation_that_is_not_applied_is_red(tmp_path):
@@ -185,4 +186,4 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch):
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))

@@ -7,14 +7,15 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import batchnorm, chapters, claims, data, records
+from ssltheory import batchnorm, claims, data, records
+from ssltheory.book import registry
 from ssltheory.chapters import batch_norm_partitions as grid
 from ssltheory.claims import batch_norm_partitions as judged
 from ssltheory.errors import InputError, RunError
 from ssltheory.figures import batch_norm_partitions as plots
 from ssltheory.theory import splines
 
-CHAPTER = chapters.find("15-batch-norm-partitions")
+CHAPTER = registry.find("15-batch-norm-partitions")
 SMALLER = {"n_seeds": 2, "steps": 200, "n_nets": 24, "n_moons": 5}
 TRAINING = {"init-default", "init-faster", "init-faster-he", "init-gap-torch", "init-gap-he"}
 FOLDED = batchnorm.fold_  # as it is before a fault is planted
@@ -240,4 +241,4 @@ def test_a_network_that_says_the_same_everywhere_is_a_failed_run():
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):
     with pytest.raises(InputError, match=message):
-        chapters.parse(CHAPTER, wrong).check(data.find("digits"))
+        CHAPTER.parse(wrong).check(data.find("digits"))

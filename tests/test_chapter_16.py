@@ -7,11 +7,12 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import chapters, claims, records, skips
+from ssltheory import claims, records, skips
+from ssltheory.book import registry
 from ssltheory.errors import InputError
 from ssltheory.theory import singular_values as theory
 
-CHAPTER = chapters.find("16-singular-values")
+CHAPTER = registry.find("16-singular-values")
 SMALLER = {"n_seeds": 1, "n_draws": 8, "depth": 4, "steps": 200, "n_local": 16}
 FEWER = {"dim": 64, "width": 8, "n_draws": 2, "blocks": 4, "batch_size": 16}
 TRAINED = {"between", "between-he", "outputs", "early", "early-he"}

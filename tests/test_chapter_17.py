@@ -8,12 +8,13 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import chapters, claims, data, figures, projunn, records, unitary
+from ssltheory import claims, data, figures, projunn, records, unitary
+from ssltheory.book import registry, scales
 from ssltheory.errors import InputError, Paused
 from ssltheory.figures import projunn as plots
 
-CHAPTER = chapters.find("17-projunn")
-TINY = chapters.preset(CHAPTER, "tiny")
+CHAPTER = registry.find("17-projunn")
+TINY = scales.values(CHAPTER, "tiny")
 #: The toy as it is at quick, once; the rest tiny.
 SMALL = TINY | {"dim": 128, "toy_batch": 16, "toy_steps": 400}
 NETWORKS = {"copy", "copy-unconstrained"}  # not trained here for long enough

@@ -7,12 +7,13 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import chapters, claims, data, deep_tensor, denoising, records
+from ssltheory import claims, data, deep_tensor, denoising, records
+from ssltheory.book import registry, scales
 from ssltheory.claims import deep_tensor as judge
 from ssltheory.errors import InputError
 from ssltheory.figures import deep_tensor as plots
 
-CHAPTER = chapters.find("18-deep-tensor")
+CHAPTER = registry.find("18-deep-tensor")
 SMALLER = {"n_seeds": 2, "steps": 500, "level_steps": 3, "official_steps": 100}
 SMALLER |= {"cube_steps": 260, "timing_side": 32}
 OTHERS = ('watch("levels"', 'watch("official"', "voronoi_cube")
@@ -165,7 +166,7 @@ def test_the_stop_looks_at_no_clean_matrix(record):
 def test_large_settings_run_on_colour_images(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "colour.npz", x=rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
-    preset = chapters.preset(CHAPTER, "paper")
+    preset = scales.values(CHAPTER, "paper")
     preset |= {"dataset": str(tmp_path / "colour.npz"), "n_seeds": 1, "steps": 2, "level_steps": 2}
     preset |= {"official_dim": 16, "official_steps": 2, "cube_steps": 2, "timing_side": 16}
     found = run_cells(CHAPTER, tmp_path / "run", whole=True, **preset)["record"]
@@ -175,7 +176,7 @@ def test_large_settings_run_on_colour_images(tmp_path):
 
 
 def test_it_pauses_and_comes_to_the_same(tmp_path):
-    tiny = partial(record_of, CHAPTER, **chapters.preset(CHAPTER, "tiny"))
+    tiny = partial(record_of, CHAPTER, **scales.values(CHAPTER, "tiny"))
     parts, whole = in_parts(tiny, tmp_path / "parts"), tiny(tmp_path / "whole")
     assert parts.arrays.keys() == whole.arrays.keys()
     for name in parts.arrays.keys() - {"step_seconds", "part_seconds"}:
@@ -187,4 +188,4 @@ def test_images_that_make_no_mosaic_are_refused_before_any_compute(tmp_path):
         np.savez(tmp_path / f"{name}.npz", x=np.zeros(shape, np.uint8))
         source = data.find(str(tmp_path / f"{name}.npz"))
         with pytest.raises(InputError, match=message):
-            chapters.parse(CHAPTER, {}).check(source)
+            CHAPTER.parse({}).check(source)

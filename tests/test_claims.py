@@ -6,7 +6,8 @@ import scipy.stats
 import torch
 from numpy.testing import assert_allclose
 
-from ssltheory import chapters, claims
+from ssltheory import claims
+from ssltheory.book import registry
 from ssltheory.claims import (
     Claim,
     batch_norm_partitions,
@@ -27,7 +28,7 @@ from ssltheory.theory import kernel_ssl, splines, stepwise
 
 
 def settings(chapter, **given):
-    return chapters.parse(chapters.find(chapter), given)
+    return registry.find(chapter).parse(given)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from unittest import mock
 import nbformat
 import numpy as np
 import pytest
-from conftest import CHAPTER, ROOT, notebook_of
+import yaml
+from conftest import CHAPTER, notebook_of
 from PIL import Image
 
-from ssltheory import chapters, claims, cli, figures, records, runner
+from ssltheory import claims, cli, figures, records, repository, runner
+from ssltheory.book import registry, scales
 
 RUN = ("run", CHAPTER)
-PRESETS = sorted((ROOT / "notebooks/presets").glob("*/*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,7 @@ def refused(ssltheory, tmp_path: Path):
         (("run",), ("name a chapter, or give --all",)),
         (("run", "--all", CHAPTER), ("name a chapter, or give --all",)),
         ((*RUN, "--scale", "tinny"), ("no scale 'tinny'", "did you mean tiny?", "quick")),
+        (("preset", CHAPTER, "--scale", "long"), (f"{CHAPTER} has no scale 'long'", "tiny, quick")),
         ((*RUN, "-p", "foo"), ("-p foo", "name=value")),
         ((*RUN, "-p", "=3"), ("-p =3", "name=value")),
         ((*RUN, "-p", "n_image=3"), ("no parameter 'n_image'", "did you mean n_images?", "describe")),
@@ -96,10 +98,10 @@ def test_bad_input(refused, arguments, words, tmp_path: Path, monkeypatch):
 
 def test_numbers_are_read_as_what_they_are():
     values = dict(map(cli._pair, ("init_scale=1e-2", "n_images=300", "dataset=a=b")))
-    parameters = chapters.parse(chapters.find(CHAPTER), values)
+    parameters = registry.find(CHAPTER).parse(values)
     assert (parameters.init_scale, parameters.n_images, parameters.dataset) == (0.01, 300, "a=b")
     preset = {"init_scale": "1e-7", "seed": 3}  # YAML reads 1e-7 as text
-    assert chapters.parse(chapters.find("1"), preset).init_scale == 1e-7
+    assert registry.find("1").parse(preset).init_scale == 1e-7
 
 
 @pytest.fixture
@@ -162,16 +164,6 @@ def test_notebook_without_its_parameters_cell(refused, repo_copy: Path, monkeypa
 
 def test_damaged_repository(refused, repo_copy: Path, monkeypatch):
     monkeypatch.chdir(repo_copy)
-    preset = repo_copy / f"notebooks/presets/tiny/{CHAPTER}.yaml"
-    for text, word in (
-        ("a: [", "not YAML"),
-        ("- 3", "one `name: value` a line"),
-        ("dimm: 3", "did you mean dim?"),
-    ):
-        preset.write_text(text)
-        refused(*RUN, "--scale", "tiny", words=(word,))
-    preset.unlink()
-    refused(*RUN, "--scale", "tiny", words=("no preset for the scale 'tiny'",))
     notebook_of(repo_copy).write_text("{")
     refused(*RUN, words=("not a notebook that can be read", "restore it"))
     notebook_of(repo_copy).unlink()
@@ -236,7 +228,7 @@ def test_what_the_machine_lacks_is_one_line(ssltheory, monkeypatch, error: Excep
 
 def test_list(ssltheory):
     rows = json.loads(ssltheory("list", "--json").out)
-    assert [row["id"] for row in rows] == [c.id for c in chapters.all_chapters()]
+    assert [row["id"] for row in rows] == [c.id for c in registry.all_chapters()]
     assert all(row[key] for row in rows for key in ("title", "paper", "figure", "claim"))
     assert CHAPTER in ssltheory("list").out
 
@@ -248,6 +240,18 @@ def test_describe(ssltheory, name: str):
     n_images = next(p for p in found["parameters"] if p["name"] == "n_images")
     assert (n_images["type"], n_images["default"], n_images["setting"]) == ("int >= 2", 1797, True)
     assert "int >= 2" in ssltheory("describe", name).out
+
+
+def test_describe_shows_scales_side_by_side(ssltheory):
+    out = ssltheory("describe", CHAPTER, "--scales").out
+    row = next(line for line in out.splitlines() if line.startswith("n_images"))
+    assert row.split()[:5] == ["n_images", "400", "1797", "2000", "500"]
+    found = json.loads(ssltheory("describe", CHAPTER, "--json").out)
+    assert list(found["scales"]) == ["tiny", "quick", "full", "paper"]
+    dataset = next(p for p in found["parameters"] if p["name"] == "dataset")
+    assert dataset["scales"] == {"tiny": "digits", "quick": "digits"} | dict.fromkeys(
+        ["full", "paper"], "cifar10"
+    )
 
 
 def test_describe_shows_claims_of_a_run(ssltheory, here: Path):
@@ -406,35 +410,19 @@ def test_keep_refuses(ssltheory, here: Path, monkeypatch):
     assert "make it again" in call.err
 
 
-# Presets
-
-
-@pytest.mark.parametrize("path", PRESETS, ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_preset_is_understood(path: Path):
-    chapter = chapters.find(path.stem)
-    values = chapters.preset(chapter, path.parent.name)
-    parameters = chapters.parse(chapter, values)
-    assert chapters.scale_of(chapter, parameters) == path.parent.name
-    typed = {name: getattr(parameters, name) for name in values}
-    assert typed == values, "a number that YAML reads as text: write 1.0e-7"
-    assert {k: type(v) for k, v in typed.items()} == {k: type(v) for k, v in values.items()}
-
-
-@pytest.mark.parametrize("chapter", chapters.all_chapters(), ids=lambda c: c.id)
-def test_quick_is_what_the_notebook_says(chapter):
-    """The defaults of the parameters cell are the model's, in name, value and order."""
-    book = nbformat.read(ROOT / f"notebooks/{chapter.id}.ipynb", as_version=4)
-    (cell,) = [c for c in book.cells if "parameters" in c.metadata.get("tags", [])]
-    found = {}
-    exec(cell.source, {}, found)
-    found.pop("__annotations__", None)
-    model = chapter.parameters
-    assert found == {name: field.default for name, field in model.model_fields.items()}
+@pytest.mark.parametrize("scale", ["tiny", "paper"])
+def test_preset(ssltheory, scale: str):
+    chapter = registry.find(CHAPTER)
+    text = ssltheory("preset", CHAPTER, "--scale", scale).out
+    assert yaml.safe_load(text) == scales.values(chapter, scale)
+    assert chapter.scales[scale] in " ".join(text.replace("\n#", "").split())
+    assert "init_scale: 1.0e-" in text
+    assert "# images drawn, two random crops each" in text
 
 
 def test_outside_a_clone(ssltheory, tmp_path: Path, monkeypatch):
     """An installed package without the repository says what is missing."""
-    monkeypatch.setattr(chapters, "root", lambda: None)
+    monkeypatch.setattr(repository, "root", lambda: None)
     monkeypatch.chdir(tmp_path)
     for arguments in ((*RUN,), (*RUN, "--scale", "tiny"), ("verify",)):
         call = ssltheory(*arguments)

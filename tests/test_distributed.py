@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from ssltheory import chapters, distributed, encoders, losses, predictors, train
+from ssltheory import distributed, encoders, losses, predictors, train
+from ssltheory.book import registry, scales
 from ssltheory.errors import InputError, RunError
 
 SECONDS = 300  # for one launch; a quiet machine takes a tenth
@@ -311,8 +312,8 @@ def test_chapter_02_in_two_processes_writes_the_record_of_one(tmp_path, monkeypa
     (outcome,) = runner.run([job])
     os.environ.pop("SSLTHEORY_WATCHED")
     assert outcome.error is None
-    chapter = chapters.find("02-deep-staircase")
-    one = record_of(chapter, tmp_path / "one", **chapters.preset(chapter, "tiny") | smaller)
+    chapter = registry.find("02-deep-staircase")
+    one = record_of(chapter, tmp_path / "one", **scales.values(chapter, "tiny") | smaller)
     assert [c.id for c in outcome.record.claims] == [c.id for c in one.claims]
     for name in ("loss", "eigenvalues", "covariance"):
         found, expected = outcome.record.arrays[name], one.arrays[name]

@@ -25,11 +25,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssltheory import chapters, data, records, runner
+from ssltheory import data, records, runner
+from ssltheory.book import registry
+from ssltheory.book.parameters import SCALES, Settings
 from ssltheory.errors import LONGEST, InputError
 
 MORE = int(os.environ.get("SSLTHEORY_EXAMPLES", "0"))
-CHAPTERS = chapters.all_chapters()
+CHAPTERS = registry.all_chapters()
 KEPT = ROOT / "book/records/06-directpred/full-cifar10-lossless-subset"  # the smallest
 MEMORY = 10**8  # bytes that the machine is said to have: a bomb need not be large
 
@@ -86,7 +88,7 @@ NO_DATASET = ANY_TEXT.filter(lambda text: not os.path.exists(text)) | st.sampled
 NO_FOLDER = st.sampled_from(["a\0b", "x" * 5000, "~nobody-of-that-name/x", "/dev/null/x"])
 
 
-def wrong_value(model: type[chapters.Parameters], name: str) -> st.SearchStrategy:
+def wrong_value(model: type[Settings], name: str) -> st.SearchStrategy:
     """Values that no parameter of that name takes."""
     special = {"dataset": NO_DATASET, "out": NO_FOLDER}
     if name in special:
@@ -116,7 +118,7 @@ def malformed_requests(draw) -> tuple[str, str, dict]:
             names = {c.id for c in CHAPTERS}
             return draw(ANY_TEXT.filter(lambda text: text not in names)), scale, {}
         case "scale":
-            return chapter.id, draw(ANY_TEXT.filter(lambda text: text not in chapters.SCALES)), {}
+            return chapter.id, draw(ANY_TEXT.filter(lambda text: text not in SCALES)), {}
         case "name":
             wrong = ANY_TEXT | st.sampled_from(known).map(lambda name: f"{name}s")
             name = draw((wrong | st.integers() | st.none()).filter(lambda name: name not in known))
@@ -132,25 +134,6 @@ def test_parameters(shelf: Path, request_: tuple[str, str, dict]):
     name, scale, values = request_
     with refused(shelf):
         runner.plan(name, scale, values, shelf / "out")
-
-
-@given(st.data())
-@examples(20)
-def test_preset(tmp_path_factory, shelf: Path, draw):
-    """A preset that is no YAML of names and values."""
-    chapter = CHAPTERS[0]
-    text = draw.draw(
-        st.sampled_from(["- a", "a: [", "n_images: " + "9" * 5000, "[" * 5000, "1: 2", "\0"])
-        | st.sampled_from(["d: 2024-99-99", "seed: !!python/object/apply:os.abort []", "? {a: b}"])
-        | st.text(min_size=1, max_size=40).map(lambda text: f"seed: [{text!r}]")
-    )
-    with tempfile.TemporaryDirectory(dir=shelf.parent) as folder:
-        path = Path(folder) / "notebooks/presets/tiny" / f"{chapter.id}.yaml"
-        path.parent.mkdir(parents=True)
-        path.write_text(text, encoding="utf-8")
-        (Path(folder) / "_toc.yml").touch()
-        with mock.patch.object(chapters, "root", return_value=Path(folder)), refused(shelf):
-            chapters.parse(chapter, chapters.preset(chapter, "tiny"))
 
 
 AWKWARD = [

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from conftest import PAGES, PHONE, ROOT, SITE
 
-from ssltheory import appendices, chapters
+from ssltheory import appendices
+from ssltheory.book import registry
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -56,7 +57,7 @@ def test_every_internal_link_leads_somewhere(site):
     assert broken == []
 
 
-@pytest.mark.parametrize("chapter", [c.id for c in chapters.all_chapters()])
+@pytest.mark.parametrize("chapter", [c.id for c in registry.all_chapters()])
 def test_chapter_shows_its_figures_with_their_origin(page, site, chapter):
     page.goto(f"{site}book/chapters/{chapter}.html", wait_until="networkidle")
     figures = page.locator("main figure")
@@ -143,7 +144,7 @@ def test_the_data_under_a_figure_can_be_downloaded(page, site):
     found = json.loads(page.request.get(site + "scoreboard.json").text())
     assert found["counts"]["fails"] == 0
     assert {claim["chapter"] for claim in found["claims"]} == {
-        c.id for c in chapters.all_chapters()
+        c.id for c in registry.all_chapters()
     }
 
 

@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, SITE
 from IPython.core.inputtransformer2 import TransformerManager
 
-from ssltheory import chapters, pdf
+from ssltheory import pdf
+from ssltheory.book import registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BUILD = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT)]
@@ -59,7 +60,7 @@ def test_notebooks_for_colab_install_the_package_at_the_commit(tmp_path, monkeyp
         assert not _installs(door, on_colab=False)
 
 
-@pytest.mark.parametrize("chapter", [c.id for c in chapters.all_chapters()])
+@pytest.mark.parametrize("chapter", [c.id for c in registry.all_chapters()])
 def test_a_chapters_card_shows_the_figure_of_its_record(published, site, chapter):
     """With alternative text, and no address at all where it is not known where the pages will be."""
     page = f"book/chapters/{chapter}.html"

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from conftest import PAGES, PHONE
 
-from ssltheory import chapters
+from ssltheory.book import registry
 
 # Rules of axe-core that are left out, and why.
 EXCLUDED = {
@@ -57,7 +57,7 @@ def test_a_rerun_command_is_reached_by_keyboard(page, site):
     assert copied.startswith("ssltheory run 01-linear-staircase")
 
 
-@pytest.mark.parametrize("chapter", [c.id for c in chapters.all_chapters()])
+@pytest.mark.parametrize("chapter", [c.id for c in registry.all_chapters()])
 def test_a_chapter_is_light_and_soon_there(browser, site, chapter):
     """Bytes as a plain server sends them, uncompressed. Other work on the machine can only delay a paint: the
     first of five loads that is soon enough shows that the page is."""

@@ -9,7 +9,7 @@ import pypdf
 import pytest
 from conftest import PAGES, ROOT
 
-from ssltheory import chapters
+from ssltheory.book import registry
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def book(printed):
 
 
 def test_every_chapter_is_there_with_a_bookmark_where_it_starts(book, printed):
-    assert len(book.pages) > 3 * len(chapters.all_chapters())
+    assert len(book.pages) > 3 * len(registry.all_chapters())
     assert 1e6 < printed.stat().st_size < 60e6
     assert book.metadata.title == "One Eigenmode at a Time"
     marked = {mark.title: book.get_destination_page_number(mark) for mark in _flat(book.outline)}
-    for number, chapter in enumerate(chapters.all_chapters(), start=1):
+    for number, chapter in enumerate(registry.all_chapters(), start=1):
         start = marked[f"{number}. {chapter.title}"]
         assert f"{number}. {chapter.title}" in _text(book, start)
     assert "Scoreboard Every claim of every record" in _text(book, marked["Scoreboard"])
@@ -41,7 +41,7 @@ def test_it_begins_with_its_contents(book):
     ahead = min(marked.values())
     assert ahead in (1, 2)
     lines = " ".join(_text(book, sheet) for sheet in range(ahead))
-    for number, chapter in enumerate(chapters.all_chapters(), start=1):
+    for number, chapter in enumerate(registry.all_chapters(), start=1):
         title = f"{number}. {chapter.title}"
         assert f"{title} {marked[title] + 1}" in lines
     assert f"Scoreboard {marked['Scoreboard'] + 1}" in lines

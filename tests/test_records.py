@@ -17,7 +17,8 @@ import pytest
 import torch
 from conftest import CHAPTER, ROOT, notebook_of
 
-from ssltheory import chapters, claims, data, fingerprint, provenance, records
+from ssltheory import claims, data, fingerprint, provenance, records
+from ssltheory.book import registry, scales
 from ssltheory.claims import Claim, Table
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
@@ -474,11 +475,8 @@ def test_device():
 
 
 def test_scales_follow_settings_alone():
-    chapter = chapters.find(CHAPTER)
-    tiny = chapters.preset(chapter, "tiny")
-    assert (
-        chapters.scale_of(chapter, chapters.parse(chapter, tiny | {"seed": 9, "dataset": "x"}))
-        == "tiny"
-    )
-    assert chapters.scale_of(chapter, chapters.parse(chapter, {})) == "quick"
-    assert chapters.scale_of(chapter, chapters.parse(chapter, tiny | {"dim": 3})) == "custom"
+    chapter = registry.find(CHAPTER)
+    tiny = scales.values(chapter, "tiny")
+    assert scales.scale_of(chapter, chapter.parse(tiny | {"seed": 9, "dataset": "x"})) == "tiny"
+    assert scales.scale_of(chapter, chapter.parse({})) == "quick"
+    assert scales.scale_of(chapter, chapter.parse(tiny | {"dim": 3})) == "custom"

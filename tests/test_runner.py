@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import CHAPTER, ROOT, copy_repository, notebook_of
 
-from ssltheory import chapters, records, runner
+from ssltheory import records, repository, runner
+from ssltheory.book import registry
 from ssltheory.errors import InputError, RunError
 
 GOOD, OTHER, FAILS, KILLED, KILL_9, CTRL_C, PAUSES = 0, 1, 7, 8, 9, 10, 11  # seeds of the stub
@@ -77,25 +79,30 @@ def test_tiny_run(tiny_run: Path):
     )
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "notebooks/presets/tiny").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_plain_papermill(path: Path, tmp_path: Path):
-    """A preset is a parameters file of papermill's."""
-    out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        ROOT / f"notebooks/{path.stem}.ipynb",
-        tmp_path / "out.ipynb",
-    ]
-    options = ["-f", path, "-p", "out", out, "--no-progress-bar"]
-    done = subprocess.run(
-        [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def papermill(chapter: str, folder: Path, ssltheory) -> records.Record:
+    """The record of plain papermill with what ``ssltheory preset`` prints for the tiny scale."""
+    preset, out = folder / "tiny.yaml", folder / "run"
+    preset.write_text(ssltheory("preset", chapter, "--scale", "tiny").out, encoding="utf-8")
+    notebooks = [ROOT / f"notebooks/{chapter}.ipynb", folder / "out.ipynb"]
+    options = ["-f", preset, "-p", "out", out, "--no-progress-bar"]
+    command = [sys.executable, "-m", "papermill", *notebooks, *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert records.load(out).provenance["scale"] == "tiny"
+    return records.load(out)
+
+
+@pytest.mark.parametrize("chapter", [c.id for c in registry.all_chapters() if c.id != CHAPTER])
+def test_plain_papermill(chapter: str, tmp_path: Path, ssltheory):
+    """What the command prints is a parameters file of papermill's."""
+    assert papermill(chapter, tmp_path, ssltheory).provenance["scale"] == "tiny"
+
+
+def test_plain_papermill_makes_the_record_of_the_command(tmp_path: Path, ssltheory, tiny_run: Path):
+    by_hand, by_command = papermill(CHAPTER, tmp_path, ssltheory), records.load(tiny_run)
+    assert by_hand.provenance["parameters"] == by_command.provenance["parameters"]
+    assert by_hand.arrays.keys() == by_command.arrays.keys()
+    for name, array in by_hand.arrays.items():
+        np.testing.assert_array_equal(array, by_command.arrays[name], err_msg=name)
 
 
 def test_plain_papermill_with_a_misspelt_name(tmp_path: Path):
@@ -398,4 +405,4 @@ def test_killed_in_mid_run(stub: Path, waiting, ssltheory):
 
 def test_chapters_are_independent_of_the_working_folder(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert chapters.root() == ROOT
+    assert repository.root() == ROOT

@@ -516,7 +516,7 @@ def malformed() -> tuple[str, str]:
     )
     ensure(done.returncode == 0, done.stdout[-1500:])
     return (
-        f"{number} sets of parameters, {number} data files, {number} presets, {2 * number} records",
+        f"{number} sets of parameters, {number} data files, {2 * number} records",
         "each refused in one line, exit code 2, nothing written, no pickle opened, none longer than 20 s",
     )
 

@@ -1,4 +1,4 @@
-"""The command line: ``ssltheory list | describe | run | sweep | keep | verify | diff | book | pdf | data``."""
+"""The command line: ``ssltheory list | describe | preset | run | sweep | keep | verify | diff | book | pdf | data``."""
 
 import json
 import os
@@ -16,8 +16,10 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from ssltheory import chapters, claims, data, records
-from ssltheory.chapters import NOT_SETTINGS, SCALES, Chapter
+from ssltheory import claims, data, records, repository
+from ssltheory.book import cells, registry, scales
+from ssltheory.book.parameters import NOT_SETTINGS, SCALES, describe_type, value
+from ssltheory.book.registry import Chapter
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, Paused, RunError
 
@@ -33,7 +35,7 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Scale = Annotated[str, typer.Option(help="tiny, quick, full or paper.")]
+Scale = Annotated[str, typer.Option(help=f"{', '.join(SCALES[:-1])} or {SCALES[-1]}.")]
 Values = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Over the scale's own value."),
@@ -56,7 +58,7 @@ def list_chapters(as_json: Json = False) -> None:
     """The chapters: id, paper, figure, what is claimed."""
     rows = [
         {"id": c.id, "title": c.title, "paper": c.paper, "figure": c.figure, "claim": c.claim}
-        for c in chapters.all_chapters()
+        for c in registry.all_chapters()
     ]
     if as_json:
         _print_json(rows)
@@ -68,15 +70,22 @@ def list_chapters(as_json: Json = False) -> None:
 
 
 @app.command()
-def describe(chapter: str, as_json: Json = False) -> None:
+def describe(
+    chapter: str,
+    by_scale: Annotated[
+        bool, typer.Option("--scales", help="The parameters' values at every scale, side by side.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """One chapter: its parameters, claims, paper and expected times."""
-    found = chapters.find(chapter)
-    model = found.parameters
+    found = registry.find(chapter)
+    model, columns = found.parameters, scales.names(found)
     parameters = [
         {
             "name": name,
-            "type": chapters.describe_type(model, name),
+            "type": describe_type(model, name),
             "default": field.default,
+            "scales": {scale: value(model, name, scale) for scale in columns},
             "meaning": field.description,
             "setting": name not in NOT_SETTINGS,
         }
@@ -91,6 +100,7 @@ def describe(chapter: str, as_json: Json = False) -> None:
                 "paper": found.paper,
                 "figure": found.figure,
                 "claim": found.claim,
+                "scales": {scale: cells.about(found, scale) for scale in columns},
                 "seconds": found.seconds,
                 "parameters": parameters,
                 "claims": [claim.to_dict() for claim in judged],
@@ -100,10 +110,20 @@ def describe(chapter: str, as_json: Json = False) -> None:
     console = _console()
     console.print(f"{found.id}  {found.title}", style="bold")
     console.print(f"{found.claim}\n{found.paper}, {found.figure}\n")
-    table = _table("parameter", "type and range", "default", "meaning")
-    for row in parameters:
-        table.add_row(row["name"], row["type"], str(row["default"]) or "(empty)", row["meaning"])
-    console.print(table)
+    if by_scale:
+        table = _table("parameter", *columns, "meaning")
+        for row in parameters:
+            values = (str(value) or "(empty)" for value in row["scales"].values())
+            table.add_row(row["name"], *values, row["meaning"])
+        console.print(table)
+        for scale in columns:
+            console.print(f"{scale}: {cells.about(found, scale)}")
+    else:
+        table = _table("parameter", "type and range", "default", "meaning")
+        for row in parameters:
+            default = str(row["default"]) or "(empty)"
+            table.add_row(row["name"], row["type"], default, row["meaning"])
+        console.print(table)
     if judged:
         table = _table("claim", "theory asks", "source")
         for claim in judged:
@@ -111,6 +131,12 @@ def describe(chapter: str, as_json: Json = False) -> None:
         console.print(table)
     times = ", ".join(f"{scale} {seconds:.0f} s" for scale, seconds in found.seconds.items())
     console.print(f"expected time: {times}")
+
+
+@app.command()
+def preset(chapter: str, scale: Scale = "quick") -> None:
+    """Print the values of a scale as YAML, for plain papermill: `papermill NOTEBOOK OUT -f FILE`."""
+    print(cells.to_yaml(registry.find(chapter), scale), end="")
 
 
 @app.command()
@@ -132,7 +158,7 @@ def run(
     """Run chapters, draw figures, print claims. Verdicts do not change the exit code: `verify` is the gate."""
     from ssltheory import engines, figures, runner
 
-    names = [c.id for c in chapters.all_chapters()] if every else chapter or []
+    names = [c.id for c in registry.all_chapters()] if every else chapter or []
     if not names or (every and chapter):
         raise InputError("name a chapter, or give --all: `ssltheory list` names them")
     values = dict(_pair(text) for text in parameter or [])
@@ -248,11 +274,7 @@ def keep(
     record = records.load(run_folder)
     base = _root()
     scale, dataset = record.provenance["scale"], record.provenance["data"]["name"]
-    own = (
-        chapters.parse(record.chapter, chapters.preset(record.chapter, scale)).dataset
-        if scale in SCALES
-        else None
-    )
+    own = scales.standard(record.chapter, scale).dataset if scale in SCALES else None
     name = name or (scale if dataset == own else f"{scale}-{dataset}")
     if not name.replace("-", "").replace(".", "").replace("_", "").isalnum() or name.startswith(
         "."
@@ -290,7 +312,7 @@ def verify(
         base = _root()
         path = [
             base / "book" / "records",
-            *(base / "runs" / scale for scale in ("quick", "full", "paper")),
+            *(base / "runs" / scale for scale in SCALES[1:]),
         ]
         path = [p for p in path if p.is_dir()]
     for p in path:
@@ -340,7 +362,7 @@ def book(
     from ssltheory import pages, runner
 
     outcomes = runner.run(
-        [runner.plan(c.id, "quick", {}) for c in chapters.all_chapters()], jobs, recompute
+        [runner.plan(c.id, "quick", {}) for c in registry.all_chapters()], jobs, recompute
     )
     errors = [outcome.error for outcome in outcomes if outcome.error]
     for error in errors:
@@ -457,7 +479,7 @@ def _what_lacks(error: Exception) -> str:
 
 
 def _root() -> Path:
-    base = chapters.root()
+    base = repository.root()
     if base is None:
         raise InputError("this works on the book's repository: run it from inside a clone")
     return base
@@ -471,7 +493,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _best_known_claims(chapter: Chapter) -> list[Claim]:
-    base = chapters.root()
+    base = repository.root()
     for place in ("book/records", "runs"):
         for folder in records.find_all(base / place) if base else []:
             try:

@@ -20,7 +20,6 @@ from nbformat import NotebookNode
 
 from ssltheory import (
     appendices,
-    chapters,
     claims,
     explorers,
     figures,
@@ -30,6 +29,8 @@ from ssltheory import (
     scoreboard,
     sweeps,
 )
+from ssltheory.book import registry, scales
+from ssltheory.book.parameters import SCALES
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 from ssltheory.figures import sweeps as sweep_plots
@@ -120,7 +121,7 @@ def _write_sweeps(base: Path, generated: Path) -> None:
 
 def _sweep_strip(name: str, manifest: dict) -> str:
     """As ``strip``, of a kept sweep."""
-    notebook = runner.notebook(chapters.find(manifest["chapter"]))
+    notebook = runner.notebook(registry.find(manifest["chapter"]))
     stale = fingerprint.changes(manifest["code"], fingerprint.code_hashes(notebook))
     seeds = manifest["seeds"]
     parts = [
@@ -166,8 +167,8 @@ def strip(name: str, record: Record) -> str:
         record: what the figure shows.
     """
     p = record.provenance
-    scale = p["scale"] if p["scale"] in chapters.SCALES else "quick"
-    standard = chapters.parse(record.chapter, chapters.preset(record.chapter, scale))
+    scale = p["scale"] if p["scale"] in SCALES else "quick"
+    standard = scales.standard(record.chapter, scale)
     seeds = p["seeds"]
     span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"
     parts = [
@@ -223,7 +224,7 @@ def _origin(parts: list[str], stale: list[str], command: str, doors: list[str]) 
 def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -> None:
     """The source notebook's text and code, the run's outputs: prose that has changed needs no new run."""
     chapter = record.chapter
-    run_folder = chapters.run_folder(chapter, chapters.parse(chapter, {}))
+    run_folder = scales.run_folder(chapter, scales.standard(chapter, "quick"))
     executed = nbformat.read(run_folder / "notebook.ipynb", as_version=4)
     outputs = iter(
         cell.outputs

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssltheory import chapters, claims, data, fingerprint, provenance
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory import claims, data, fingerprint, provenance, repository
+from ssltheory.book import registry, scales
+from ssltheory.book.parameters import Settings
+from ssltheory.book.registry import Chapter
 from ssltheory.claims import Claim
 from ssltheory.errors import InputError, RunError
 
@@ -54,12 +56,12 @@ class Record:
     @property
     def chapter(self) -> Chapter:
         """The chapter that made it."""
-        return chapters.find(self.provenance["chapter"])
+        return registry.find(self.provenance["chapter"])
 
     @property
-    def parameters(self) -> Parameters:
+    def parameters(self) -> Settings:
         """The parameters that it was made with; the data set by its name."""
-        return chapters.parse(self.chapter, self.provenance["parameters"])
+        return self.chapter.parse(self.provenance["parameters"])
 
     def judged_today(self) -> list[Claim]:
         """Its claims, evaluated anew, once, from its arrays with today's theory.
@@ -80,7 +82,7 @@ class Record:
 
     def stale(self) -> list[str]:
         """What has changed since: names of modules, or "notebook"; empty while the record is current."""
-        base = chapters.root()
+        base = repository.root()
         if base is None:
             return []
         notebook = base / "notebooks" / f"{self.chapter.id}.ipynb"
@@ -96,10 +98,10 @@ class Run:
         device: where to compute.
     """
 
-    def __init__(self, chapter: Chapter, parameters: Parameters, source: data.Source) -> None:
+    def __init__(self, chapter: Chapter, parameters: Settings, source: data.Source) -> None:
         self.chapter, self.parameters, self.source = chapter, parameters, source
         self.device = provenance.device(parameters.device)
-        self.folder = writable(chapters.run_folder(chapter, parameters))
+        self.folder = writable(scales.run_folder(chapter, parameters))
         self._started = time.perf_counter()
         if os.environ.get("SSLTHEORY_WATCHED"):
             os.environ["SSLTHEORY_PROGRESS"] = str(self.folder / "progress.jsonl")
@@ -129,12 +131,12 @@ class Run:
         return record
 
     def _provenance(self) -> dict[str, Any]:
-        base = chapters.root()
+        base = repository.root()
         notebook = base / "notebooks" / f"{self.chapter.id}.ipynb" if base else None
         return {
             "schema": SCHEMA,
             "chapter": self.chapter.id,
-            "scale": chapters.scale_of(self.chapter, self.parameters),
+            "scale": scales.scale_of(self.chapter, self.parameters),
             "parameters": self.parameters.model_dump(exclude={"out", "device"})
             | {"dataset": self.source.name},
             "seeds": self.seeds,
@@ -164,7 +166,7 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
     Raises:
         InputError: for an unknown name, a wrong type or range, or data that is missing, damaged or does not fit.
     """
-    found = chapters.find(chapter)
+    found = registry.find(chapter)
     again = any(isinstance(value, Run) for value in namespace.values())
     given = {
         name: value
@@ -174,7 +176,7 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
         and name not in ("In", "Out")
         and (name in found.parameters.model_fields or not again)
     }
-    parameters = chapters.parse(found, given)
+    parameters = found.parse(given)
     source = data.find(parameters.dataset)
     parameters.check(source)
     return Run(found, parameters, source)

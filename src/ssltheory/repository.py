@@ -3,6 +3,16 @@
 import os
 import re
 import subprocess
+from pathlib import Path
+
+
+def root() -> Path | None:
+    """The repository's root: above the working folder, else above this package; None if neither lies in one."""
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
+                return folder
+    return None
 
 
 def repository_url() -> str:

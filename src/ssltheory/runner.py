@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssltheory import chapters, data, progress, provenance, records
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory import data, progress, provenance, records, repository
+from ssltheory.book import registry, scales
+from ssltheory.book.parameters import Settings
+from ssltheory.book.registry import Chapter
 from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.records import Record
 
@@ -42,7 +44,7 @@ class Job:
 
     chapter: Chapter
     scale: str
-    parameters: Parameters
+    parameters: Settings
     folder: Path
     source: data.Source
 
@@ -54,7 +56,7 @@ class Job:
     @property
     def command(self) -> str:
         """The command line that reproduces this run."""
-        standard = chapters.parse(self.chapter, chapters.preset(self.chapter, self.scale))
+        standard = scales.standard(self.chapter, self.scale)
         return command(self.chapter, self.scale, standard, self.parameters)
 
 
@@ -71,7 +73,7 @@ class Outcome:
     reused: bool = False
 
 
-def command(chapter: Chapter, scale: str, standard: Parameters, parameters: Parameters) -> str:
+def command(chapter: Chapter, scale: str, standard: Settings, parameters: Settings) -> str:
     """``ssltheory run …`` for parameters that may differ from the standard ones of a scale."""
     changed = [
         f"-p {name}={shlex.quote(str(value))}"
@@ -88,7 +90,7 @@ def notebook(chapter: Chapter) -> Path:
     Raises:
         InputError: if it is not there or has no such cell.
     """
-    base = chapters.root()
+    base = repository.root()
     if base is None:
         raise InputError("the notebooks lie in the repository: run this from inside a clone of it")
     path = base / "notebooks" / f"{chapter.id}.ipynb"
@@ -118,20 +120,20 @@ def plan(name: str, scale: str, values: dict[str, Any], out: Path | None = None)
 
     Args:
         name: chapter.
-        scale: tiny, quick, full or paper.
+        scale: one that the chapter has.
         values: parameters over those of the scale, text or numbers.
         out: parent of the run's folder; None: ``runs/<scale>``.
 
     Raises:
         InputError: for whatever is wrong with it.
     """
-    chapter = chapters.find(name)
-    parameters = chapters.parse(chapter, chapters.preset(chapter, scale) | values)
+    chapter = registry.find(name)
+    parameters = chapter.parse(scales.values(chapter, scale) | values)
     notebook(chapter)
     source = data.find(parameters.dataset)
     parameters.check(source)
     provenance.device(parameters.device)
-    folder = chapters.run_folder(chapter, parameters)
+    folder = scales.run_folder(chapter, parameters)
     if out and not parameters.out:
         folder = out / folder.name
     return Job(chapter, scale, parameters, records.writable(folder.absolute()), source)

@@ -6,10 +6,12 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ssltheory import chapters, claims, records
+from ssltheory import claims, records
+from ssltheory.book import registry, scales
+from ssltheory.book.parameters import SCALES
 from ssltheory.records import Record
 
-RANK = ("paper", "full", "custom", "quick", "tiny")
+RANK = [*SCALES[:2], "custom", *SCALES[2:]][::-1]  # what says most about the paper first
 VERDICTS = ("holds", "fails", "outside")
 #: What the records of a build's own runs are called; their claims have an anchor on the chapter's page.
 THIS_BUILD = "this build"
@@ -93,7 +95,7 @@ def setting(record: Record) -> str:
     scale, name = record.provenance["scale"], record.provenance["data"]["name"]
     if scale == "custom":
         return "custom settings"
-    own = chapters.parse(record.chapter, chapters.preset(record.chapter, scale)).dataset
+    own = scales.standard(record.chapter, scale).dataset
     return f"{scale} scale" if name == own else f"{scale} settings, substitute data"
 
 
@@ -112,7 +114,7 @@ def summary(found: list[Row]) -> str:
 def missing(found: list[Row]) -> list[str]:
     """Ids of the chapters without a record at the paper's scale on the paper's data."""
     done = {row.chapter for row in found if row.setting == "paper scale"}
-    return [c.id for c in chapters.all_chapters() if c.id not in done]
+    return [c.id for c in registry.all_chapters() if c.id not in done]
 
 
 def to_markdown(found: list[Row], cited: set[str]) -> str:

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ssltheory import chapters, fingerprint, records, runner
-from ssltheory.chapters import Chapter
+from ssltheory import fingerprint, records, repository, runner
+from ssltheory.book import registry
+from ssltheory.book.registry import Chapter
 from ssltheory.errors import InputError, RunError
 from ssltheory.records import Record
 from ssltheory.runner import Job, Outcome
@@ -77,7 +77,7 @@ def plan(
 
     Args:
         name: chapter.
-        scale: tiny, quick, full or paper.
+        scale: one that the chapter has.
         grid: ``parameter=value,value,…``, one text a parameter. The comma always parts two values.
         seeds: ``first:end``, the end left out; None: the one seed of the scale.
         values: parameters of every point, over those of the scale.
@@ -87,7 +87,7 @@ def plan(
         InputError: for whatever is wrong with it, two points that are the same included.
     """
     _pyarrow()
-    chapter = chapters.find(name)
+    chapter = registry.find(name)
     axes = [_axis(text) for text in grid]
     names = [axis for axis, _ in axes]
     for axis in names:
@@ -123,7 +123,7 @@ def plan(
         axis: list(dict.fromkeys(getattr(job.parameters, axis) for job in jobs)) for axis in names
     }
     numbers = list(dict.fromkeys(job.parameters.seed for job in jobs))
-    base = out.absolute() if out else (chapters.root() or Path.cwd()) / "runs"
+    base = out.absolute() if out else (repository.root() or Path.cwd()) / "runs"
     folder = base / "sweeps" / _folder_name(chapter, scale, values, parsed, numbers)
     return Sweep(chapter, scale, parsed, numbers, values, jobs, records.writable(folder))
 
@@ -167,7 +167,7 @@ def measures(record: Record) -> list[Row]:
         | {"tolerance": float(claim.tolerance), "verdict": claim.verdict}
         for claim in record.judged_today()
     ]
-    module = import_module(f"ssltheory.claims.{record.chapter.module}")
+    module = record.chapter.part("claims")
     more = getattr(module, "measures", None)
     nothing = {"relation": "", "predicted": None, "tolerance": None, "verdict": ""}
     return claimed + [

@@ -1,4 +1,4 @@
-"""How chapters hold their parameters against a data set: every refusal is a sentence that names the remedy."""
+"""Checks of a chapter's parameters against its data set. Each error names its remedy."""
 
 import numpy as np
 

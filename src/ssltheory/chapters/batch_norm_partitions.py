@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.book.parameters import Dataset, Minutes, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_batch, check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
@@ -18,35 +17,34 @@ GROUPS = (256, 64, 16, 8)  # over which BatchNorm's statistics are taken, of 256
 BATCHES = (8, 32, 128)
 
 
-class BatchNormPartitions(Parameters):
+class Parameters(Settings):
     """Settings of chapter 15."""
 
-    encoder: Literal["mlp", "conv"] = Field(
-        "mlp", description="networks on images: an MLP, or 3×3 convolutions"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10", paper="cifar10")
+    encoder: Literal["mlp", "conv"] = at("mlp", paper="conv", means="networks on images; conv has 3×3 convolutions")
+    resolution: int = at(0, paper=32, ge=0, means="side that images are resized to; 0: as they are")
+    n_images: int = at(1400, tiny=300, full=5000, paper=50000, ge=200, means="training images per repetition")
+    n_test: int = at(397, tiny=100, full=1000, paper=10000, ge=20, means="test images per repetition")
+    depth: int = at(10, tiny=3, paper=9, ge=2, le=50, means="hidden layers of the networks on images")
+    dim: int = at(64, tiny=16, ge=2, means="units, or channels, of each of these layers")
+    points: int = at(200, tiny=20, ge=1, means="test images, and as many places in noise, to look around")
+    directions: int = at(16, tiny=4, ge=1, means="random places on the sphere around each")
+    radius: float = at(0.1, gt=0, means="radius of the sphere, in units of the images' RMS distance from their mean")
+    batch_size: int = at(64, tiny=32, paper=256, ge=2, means="images per step")
+    lr: float = at(0.05, full=0.01, gt=0, means="learning rate, constant")
+    steps: int = at(330, tiny=20, full=800, paper=1000, ge=1, means="steps of gradient descent")
+    n_nets: int = at(60, tiny=2, full=200, paper=500, ge=1, le=500, means="random networks on the plane")
+    n_moons: int = at(10, tiny=2, full=20, paper=40, ge=2, le=100, means="repetitions on the two moons")
+    moon_steps: int = at(200, tiny=30, ge=1, means="steps of Adam on the two moons")
+    n_seeds: int = at(
+        4, tiny=1, full=5, paper=5, ge=1, le=100, means="repetitions, each with its own images, network and batches"
     )
-    resolution: int = Field(0, ge=0, description="images resized to this side; 0: as they are")
-    n_images: int = Field(1400, ge=200, description="training images of a repetition")
-    n_test: int = Field(397, ge=20, description="test images of a repetition")
-    depth: int = Field(10, ge=2, le=50, description="hidden layers of the networks on images")
-    dim: int = Field(64, ge=2, description="their units, or channels, a layer")
-    points: int = Field(200, ge=1, description="images, and places in noise, to look around")
-    directions: int = Field(16, ge=1, description="random places on the sphere around each")
-    radius: float = Field(
-        0.1,
-        gt=0,
-        description="of the sphere, as a share of the images' RMS distance from their mean",
-    )
-    batch_size: int = Field(64, ge=2, description="images a step")
-    lr: float = Field(0.05, gt=0, description="learning rate, constant")
-    steps: int = Field(330, ge=1, description="steps of gradient descent")
-    n_nets: int = Field(60, ge=1, le=500, description="random networks on the plane")
-    n_moons: int = Field(10, ge=2, le=100, description="repetitions on the two moons")
-    moon_steps: int = Field(200, ge=1, description="steps of Adam on the two moons")
-    n_seeds: int = Field(4, ge=1, le=100, description="repetitions: other images, network, batches")
-    minutes: Minutes = 0.0
+    minutes: Minutes = at(0.0, paper=7.0)
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold sizes against the data set, which must have labels."""
+        """Check sizes against the data set, which must have labels."""
         shape_of(source, self.resolution)
         if (source.labels < 0).any():
             raise no_labels(source)
@@ -67,6 +65,18 @@ CHAPTER = Chapter(
         "BatchNorm moves the boundaries of a network's partition to the data, whatever the weights and before any "
         "training; mini-batches make the boundaries shake, and the margin grows."
     ),
-    parameters=BatchNormPartitions,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: few networks, few steps, one repetition.",
+        "full": (
+            "Natural images on a CPU: MLPs on CIFAR-10's pixels, five repetitions; more networks on the plane and on "
+            "the moons."
+        ),
+        "paper": (
+            "Convolutional networks of nine layers on CIFAR-10: on the plane the paper's network, four layers of six "
+            "units; of its networks on images no setting was at hand, these are ours. One GPU; fifty trainings of "
+            "five epochs. Run the same command again until it is done."
+        ),
+    },
     seconds={"tiny": 15, "quick": 28, "full": 140, "paper": 480},
 )

@@ -2,44 +2,42 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.book.parameters import Dataset, Minutes, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_batch, shape_of, split, training_images
 from ssltheory.data import Source
 
 
-class EigenspaceAlignment(Parameters):
+class Parameters(Settings):
     """Settings of chapter 05."""
 
-    encoder: Literal["small_conv", "resnet18"] = Field("small_conv", description="network")
-    augment: Literal["crop", "cifar10", "stl10"] = Field(
-        "crop", description="views: mild crops alone, or those that the paper has for a data set"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10", paper="cifar10")
+    encoder: Literal["small_conv", "resnet18"] = at("small_conv", paper="resnet18", means="network")
+    augment: Literal["crop", "cifar10", "stl10"] = at(
+        "crop", full="cifar10", paper="cifar10", means="views by mild crops, or the paper's for that data set"
     )
-    size: int = Field(8, ge=4, description="side of the views in pixels")
-    area: float = Field(
-        0.8, gt=0, le=1, description="smallest crop, as a share of the image's area"
+    size: int = at(8, full=16, paper=32, ge=4, means="side of the views in pixels")
+    area: float = at(0.8, full=0.08, paper=0.08, gt=0, le=1, means="smallest crop, as a fraction of the image's area")
+    n_images: int = at(0, ge=0, means="training images; 0: all")
+    n_probe: int = at(2000, tiny=500, paper=2048, ge=2, means="images on which F is measured; all, if there are fewer")
+    width: int = at(128, tiny=32, paper=512, ge=1, means="units of the projector's hidden layer")
+    dim: int = at(64, tiny=32, paper=128, ge=2, means="embedding dimension d")
+    batch_size: int = at(64, full=128, paper=128, ge=2, means="images per step, two views each")
+    lr: float = at(0.03, gt=0, means="learning rate of encoder and projector")
+    alpha_p: float = at(1.0, gt=0, means="learning rate of the predictor, in units of lr")
+    momentum: float = at(0.9, ge=0, lt=1, means="momentum of gradient descent")
+    weight_decay: float = at(4e-4, ge=0, means="η, weight decay of every parameter")
+    average: float = at(
+        0.996, ge=0, lt=1, means="γ_a, fraction of the target network kept each step; 0: none (SimSiam)"
     )
-    n_images: int = Field(0, ge=0, description="training images; 0: all")
-    n_probe: int = Field(
-        2000, ge=2, description="images on which F is measured; all there are if they are fewer"
-    )
-    width: int = Field(128, ge=1, description="hidden layer of the projector")
-    dim: int = Field(64, ge=2, description="embedding dimension d")
-    batch_size: int = Field(64, ge=2, description="images a step, two views each")
-    lr: float = Field(0.03, gt=0, description="learning rate of encoder and projector")
-    alpha_p: float = Field(1.0, gt=0, description="the predictor's, in units of it")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of gradient descent")
-    weight_decay: float = Field(4e-4, ge=0, description="η, of every parameter")
-    average: float = Field(
-        0.996, ge=0, lt=1, description="γ_a, share of the target that stays; 0: none (SimSiam)"
-    )
-    steps: int = Field(1000, ge=1, description="steps of gradient descent")
-    n_seeds: int = Field(1, ge=1, le=100, description="repetitions: other networks and batches")
-    minutes: Minutes = 0.0
+    steps: int = at(1000, tiny=100, full=2200, paper=39062, ge=1, means="steps of gradient descent")
+    n_seeds: int = at(1, full=5, ge=1, le=100, means="repetitions, each with its own network and batches")
+    minutes: Minutes = at(0.0, paper=7.0)
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold the sizes against the data set."""
+        """Check the sizes against the data set."""
         shape_of(source)
         images = training_images(source, self.n_images, split(source.name), self.seed)
         check_batch(self.batch_size, images)
@@ -54,6 +52,17 @@ CHAPTER = Chapter(
         "While a network learns without negatives, the eigenvectors of its linear predictor turn into those of the "
         "embedding's second moment, mode by mode, and the predictor becomes symmetric by itself."
     ),
-    parameters=EigenspaceAlignment,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: a few steps of a narrow embedding.",
+        "full": (
+            "Natural images on a CPU: 16-pixel views with the paper's augmentations, five repetitions of each "
+            "predictor."
+        ),
+        "paper": (
+            "The paper's network and settings on CIFAR-10, for 100 epochs. One GPU; run the same command again until "
+            "it is done. For STL-10: -p dataset=stl10 -p augment=stl10 -p size=96 -p steps=82031"
+        ),
+    },
     seconds={"tiny": 10, "quick": 30, "full": 780, "paper": 480},
 )

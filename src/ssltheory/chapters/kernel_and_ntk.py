@@ -1,45 +1,39 @@
 """Chapter 07: kernel machines, and networks as the kernel machines that they end as."""
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.book.parameters import Dataset, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_crop, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
-class KernelAndNtk(Parameters):
+class Parameters(Settings):
     """Settings of chapter 07."""
 
-    n_images: int = Field(
-        50, ge=4, le=500, description="images to train on, two crops each; as many are held out"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10", paper="cifar10")
+    n_images: int = at(50, tiny=20, ge=4, le=500, means="training images, two crops each; as many are held out")
+    crop: int = at(6, full=20, paper=20, ge=1, means="side of the crops in pixels")
+    dim: int = at(
+        5, tiny=3, paper=8, ge=1, means="smallest embedding dimension d; it is cut at the widest gap up to 2 dim"
     )
-    crop: int = Field(6, ge=1, description="side of the crops in pixels")
-    dim: int = Field(
-        5,
-        ge=1,
-        description="least embedding dimension; d is cut at the widest gap from it to twice it",
+    init_scale: float = at(
+        1e-16, tiny=1e-12, gt=0, lt=1, means="standard deviation of the kernel machines' coefficients at the start"
     )
-    init_scale: float = Field(
-        1e-16,
-        gt=0,
-        lt=1,
-        description="size of the kernel machine's start, its coefficients N(0, ·²)",
+    width: int = at(256, tiny=64, full=512, paper=4096, ge=1, means="hidden units of the lazy network")
+    rich_width: int = at(32, tiny=16, full=48, paper=64, ge=1, means="hidden units of the rich network")
+    rich_start: float = at(
+        0.1, tiny=0.2, gt=0, le=1, means="first-layer weights of the rich network, in units of the standard start"
     )
-    width: int = Field(256, ge=1, description="hidden units of the lazy network")
-    rich_width: int = Field(32, ge=1, description="hidden units of the rich network")
-    rich_start: float = Field(
-        0.1,
-        gt=0,
-        le=1,
-        description="first-layer weights of the rich network, of the standard start",
+    lr: float = at(
+        0.17, tiny=0.1, full=0.2, paper=0.2, gt=0, le=1, means="learning rate of Barlow Twins in the networks"
     )
-    lr: float = Field(0.17, gt=0, le=1, description="learning rate of Barlow Twins in the networks")
-    steps: int = Field(4000, ge=10, description="gradient steps of every network")
-    n_seeds: int = Field(1, ge=1, le=100, description="repetitions: other images, crops and starts")
+    steps: int = at(4000, tiny=500, full=7000, paper=7000, ge=10, means="steps of gradient descent of every network")
+    n_seeds: int = at(1, full=5, paper=5, ge=1, le=100, means="repetitions, each with its own images, crops and start")
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold the number of images, the crop and the dimension against the data set."""
+        """Check the number of images, the crop and the dimension against the data set."""
         shape = shape_of(source)
         if 2 * self.n_images > len(source):
             raise InputError(
@@ -64,6 +58,15 @@ CHAPTER = Chapter(
         "Where Barlow Twins takes a kernel machine is known in closed form, on every point; and a trained network "
         "embeds its images as a kernel machine with the network's own final tangent kernel would."
     ),
-    parameters=KernelAndNtk,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: one draw, small networks, few steps.",
+        "full": "The paper's 50 images of CIFAR-10, on a CPU. Widths, starts, d and learning rate are ours.",
+        "paper": (
+            "As far as it is known: 50 images of CIFAR-10, 7000 epochs of full-batch descent (the same number of "
+            "steps), one hidden layer. Its width, d, starts and learning rate could not be read: a wider network and "
+            "more dimensions than at full scale."
+        ),
+    },
     seconds={"tiny": 6, "quick": 22, "full": 300, "paper": 600},
 )

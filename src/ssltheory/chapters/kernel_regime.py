@@ -2,28 +2,30 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.book.parameters import Dataset, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
-class KernelRegime(Parameters):
+class Parameters(Settings):
     """Settings of chapter 09."""
 
-    kernel: Literal["rbf", "arc_cosine", "relu_ntk"] = Field(
-        "rbf", description="base kernel: rbf, arc_cosine, relu_ntk"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10", paper="cifar10")
+    kernel: Literal["rbf", "arc_cosine", "relu_ntk"] = at("rbf", paper="relu_ntk", means="base kernel")
+    n_images: int = at(256, tiny=60, full=500, paper=2000, ge=50, means="unlabelled images")
+    max_views: int = at(8, tiny=2, ge=2, le=64, means="largest number of views per image: 1, 2, 4, … up to this")
+    flip: bool = at(False, full=True, paper=True, means="whether views are also mirrored")
+    dim: int = at(16, tiny=8, full=32, paper=64, ge=1, means="embedding dimension d")
+    n_seeds: int = at(
+        3, tiny=1, full=5, paper=5, ge=1, le=100, means="repetitions, each with its own images, views and labels"
     )
-    n_images: int = Field(256, ge=50, description="unlabelled images")
-    max_views: int = Field(8, ge=2, le=64, description="views of each, 1, 2, 4, … up to this")
-    flip: bool = Field(False, description="whether views are also mirrored")
-    dim: int = Field(16, ge=1, description="embedding dimension d")
-    n_seeds: int = Field(3, ge=1, le=100, description="repetitions: other images, views and labels")
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold sizes against the data set and one another."""
+        """Check sizes against the data set and one another."""
         shape_of(source)
         if (source.labels < 0).any():
             raise no_labels(source)
@@ -44,6 +46,11 @@ CHAPTER = Chapter(
         "Self-supervised learning of a kernel machine has a closed-form end: a new kernel, made of the old one and of "
         "which views belong together, in which views of one image are near and others far."
     ),
-    parameters=KernelRegime,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: few images, two views.",
+        "full": "Natural images on a CPU: more of them, mirrored views, five repetitions.",
+        "paper": "The kernel of a network, as in the paper; its data and sizes could not be read, these are ours.",
+    },
     seconds={"tiny": 5, "quick": 40, "full": 600, "paper": 900},
 )

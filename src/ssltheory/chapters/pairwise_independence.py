@@ -2,48 +2,49 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Minutes, Parameters
+from ssltheory.book.parameters import Dataset, Minutes, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_batch, no_labels, shape_of, split, training_images
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
-class PairwiseIndependence(Parameters):
+class Parameters(Settings):
     """Settings of chapter 11."""
 
-    variants: Literal["most", "all"] = Field(
-        "most", description="projectors; all: also a wide one that is learnt, and SimCLR"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10", paper="cifar10")
+    variants: Literal["most", "all"] = at(
+        "most", full="all", paper="all", means="projectors; all adds a wide one that is learnt, and SimCLR"
     )
-    encoder: Literal["mlp", "resnet18"] = Field("mlp", description="network")
-    augment: Literal["crop", "cifar10"] = Field(
-        "crop", description="views: crops alone, or those usual on CIFAR-10"
+    encoder: Literal["mlp", "resnet18"] = at("mlp", paper="resnet18", means="network")
+    augment: Literal["crop", "cifar10"] = at(
+        "crop", paper="cifar10", means="views by crops alone, or as is usual on CIFAR-10"
     )
-    size: int = Field(8, ge=4, description="side of the views in pixels")
-    area: float = Field(
-        0.6, gt=0, le=1, description="smallest crop, as a share of the image's area"
+    size: int = at(8, paper=32, ge=4, means="side of the views in pixels")
+    area: float = at(0.6, full=0.2, paper=0.2, gt=0, le=1, means="smallest crop, as a fraction of the image's area")
+    n_images: int = at(0, ge=0, means="training images; 0: all")
+    n_probe: int = at(
+        150, tiny=60, full=300, paper=1024, ge=20,
+        means="test images on which dependence is measured; all, if there are fewer",
     )
-    n_images: int = Field(0, ge=0, description="training images; 0: all")
-    n_probe: int = Field(
-        150, ge=20, description="test images on which dependence is measured, or all there are"
+    n_labels: int = at(1000, tiny=300, paper=50000, ge=10, means="labelled images that a probe learns from")
+    hidden: int = at(256, tiny=64, paper=512, ge=1, means="units of the MLP's hidden layer")
+    dim: int = at(64, tiny=16, paper=512, ge=3, means="dimension d of the MLP's representation; a ResNet-18 has 512")
+    narrow: int = at(64, tiny=16, paper=256, ge=2, means="smallest width of a projector")
+    wide: int = at(1024, tiny=128, paper=8192, ge=2, means="largest width of a projector")
+    batch_size: int = at(64, tiny=32, paper=256, ge=2, means="images per step, two views each")
+    lr: float = at(0.01, full=0.003, paper=0.003, gt=0, means="learning rate")
+    steps: int = at(200, tiny=20, full=400, paper=1560, ge=1, means="steps of gradient descent")
+    n_samples: int = at(
+        2000, tiny=500, full=4000, paper=4000, ge=100, means="samples of the sources that are mixed and recovered"
     )
-    n_labels: int = Field(1000, ge=10, description="labelled images that a probe learns from")
-    hidden: int = Field(256, ge=1, description="hidden layer of the MLP")
-    dim: int = Field(64, ge=3, description="representation d of the MLP; a ResNet-18 has 512")
-    narrow: int = Field(64, ge=2, description="least width of a projector")
-    wide: int = Field(1024, ge=2, description="largest width of a projector")
-    batch_size: int = Field(64, ge=2, description="images a step, two views each")
-    lr: float = Field(0.01, gt=0, description="learning rate")
-    steps: int = Field(200, ge=1, description="steps of gradient descent")
-    n_samples: int = Field(
-        2000, ge=100, description="samples of the sources that are mixed and recovered"
-    )
-    n_seeds: int = Field(1, ge=1, le=100, description="repetitions: other networks and batches")
-    minutes: Minutes = 0.0
+    n_seeds: int = at(1, full=5, ge=1, le=100, means="repetitions, each with its own network and batches")
+    minutes: Minutes = at(0.0, paper=7.0)
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold the sizes against each other and the data set, which must have labels."""
+        """Check the sizes against each other and the data set, which must have labels."""
         shape_of(source)
         images = training_images(source, self.n_images, split(source.name), self.seed)
         check_batch(self.batch_size, images)
@@ -69,6 +70,15 @@ CHAPTER = Chapter(
         "Decorrelating the outputs of a projector makes its inputs pairwise independent, the more so the wider it is, "
         "and a random one will do; the same penalty separates mixed signals."
     ),
-    parameters=PairwiseIndependence,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: a few steps of a small network.",
+        "full": "Natural images on a CPU: every variant, five repetitions, crops of 8 pixels a side.",
+        "paper": (
+            "ResNet-18 on CIFAR-10, projectors up to 8192 wide, 8 epochs each (ours: the paper's network is a "
+            "ResNet-50 on ImageNet). One GPU; run the same command again until it is done. One repetition, so no "
+            "interval over seeds: -p n_seeds=5 takes as many times longer."
+        ),
+    },
     seconds={"tiny": 15, "quick": 25, "full": 300, "paper": 480},
 )

@@ -1,28 +1,32 @@
 """Chapter 10: what self-supervised methods embed, and when which one wins."""
 
-from pydantic import Field
-
-from ssltheory.chapters import Chapter, Parameters
+from ssltheory.book.parameters import Dataset, Settings, at
+from ssltheory.book.registry import Chapter
 from ssltheory.chapters._images import check_count, no_labels, shape_of
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
-class SpectralEmbeddings(Parameters):
+class Parameters(Settings):
     """Settings of chapter 10."""
 
-    n_graph: int = Field(150, ge=20, le=1000, description="images of the neighbour graph")
-    neighbours: int = Field(6, ge=1, description="nearest images that each is linked to")
-    n_images: int = Field(1000, ge=100, description="collages of two images to train on")
-    components: int = Field(
-        90, ge=12, description="principal components that collages are reduced to"
+    # fmt: off
+    dataset: Dataset = at("digits", full="cifar10")
+    n_graph: int = at(150, tiny=40, full=300, paper=256, ge=20, le=1000, means="images of the neighbour graph")
+    neighbours: int = at(6, tiny=5, full=8, ge=1, means="nearest images that each image is linked to")
+    n_images: int = at(1000, tiny=240, full=1500, paper=256, ge=100, means="collages of two images to train on")
+    components: int = at(
+        90, tiny=40, full=128, paper=64, ge=12, means="principal components that collages are reduced to"
     )
-    dim: int = Field(32, ge=1, description="embedding dimension d of the linear networks probed")
-    n_labels: int = Field(50, ge=10, description="labels of the small probe")
-    n_seeds: int = Field(2, ge=1, le=100, description="repetitions: other images, collages, starts")
+    dim: int = at(32, tiny=16, ge=1, means="embedding dimension d of the linear networks")
+    n_labels: int = at(50, full=100, ge=10, means="labels that the small probe learns from")
+    n_seeds: int = at(
+        2, tiny=1, full=5, paper=5, ge=1, le=100, means="repetitions, each with its own images, collages and starts"
+    )
+    # fmt: on
 
     def check(self, source: Source) -> None:
-        """Hold sizes against the data set and one another."""
+        """Check sizes against the data set and one another."""
         channels, height, width = shape_of(source)
         if (source.labels < 0).any():
             raise no_labels(source)
@@ -52,6 +56,11 @@ CHAPTER = Chapter(
         "What VICReg, SimCLR and Barlow Twins learn is an eigenproblem of the graph of positive pairs; whether the "
         "pairs fit the task decides which of them is the better choice."
     ),
-    parameters=SpectralEmbeddings,
+    parameters=Parameters,
+    scales={
+        "tiny": "Does it run at all: few images, few components.",
+        "full": "Natural images on a CPU: more of them, five repetitions.",
+        "paper": "The paper's N = 256 and K = 32 of its synthetic figures, as notes give them; the data are ours.",
+    },
     seconds={"tiny": 5, "quick": 20, "full": 300, "paper": 300},
 )

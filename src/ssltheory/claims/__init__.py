@@ -6,12 +6,12 @@ so that an old record can be judged by today's theory.
 
 import math
 from dataclasses import asdict, dataclass
-from importlib import import_module
 
 import numpy as np
 from scipy.special import stdtrit
 
-from ssltheory.chapters import Parameters, find
+from ssltheory.book.parameters import Settings
+from ssltheory.book.registry import find
 
 RELATIONS = {
     "equal": lambda measured, predicted, tolerance: abs(measured - predicted) <= tolerance,
@@ -103,14 +103,13 @@ class Group:
         return Claim(id, statement, *numbers, relation=relation, **shared)
 
 
-def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Settings) -> list[Claim]:
     """The claims of a chapter, from the arrays of its record and today's theory.
 
     Raises:
         KeyError: if the arrays lack what a claim needs: the record was made by another version.
     """
-    module = import_module(f"ssltheory.claims.{find(chapter).module}")
-    return module.claims(arrays, parameters)
+    return find(chapter).part("claims").claims(arrays, parameters)
 
 
 class Table(list):

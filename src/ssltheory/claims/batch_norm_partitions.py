@@ -27,7 +27,7 @@ from ssltheory.chapters.batch_norm_partitions import (
     GROUPS,
     INITS,
     TRAINED,
-    BatchNormPartitions,
+    Parameters,
 )
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import splines
@@ -44,7 +44,7 @@ DIGITS |= {"init-gap-torch": 0.5, "init-gap-he": 0.02, "density-trained": 0.5}
 OTHER = {"init-default": 0.95, "init-gap-torch": 0.1, "init-gap-he": 0.03, "density-trained": 0.5}
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: BatchNormPartitions) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Least squares, cells, folds and jitter; density by depth; smart initialisation; margins."""
     return [
         *_least_squares(arrays),

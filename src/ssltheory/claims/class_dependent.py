@@ -29,7 +29,7 @@ import numpy as np
 import scipy.stats
 import torch
 
-from ssltheory.chapters.class_dependent import ClassDependent
+from ssltheory.chapters.class_dependent import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import class_dependent as theory
 
@@ -89,7 +89,7 @@ def toy(arrays: dict[str, np.ndarray], tau: np.ndarray | None = None) -> np.ndar
     return torch.stack(theory.two_gaussians(sigma_a, sigma_b, torch.as_tensor(tau)), -1).numpy()
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: ClassDependent) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Two models that can be solved, then the networks."""
     judged = [*_toy(arrays), *_ridge(arrays, parameters), *_crops(arrays, parameters)]
     swept = [name for name in ("jitter", "decay") if f"{name}s" in arrays]

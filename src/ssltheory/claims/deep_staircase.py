@@ -3,7 +3,7 @@
 Barlow Twins sees the uncentred C, whose first mode is the constant; VICReg and dot-product SimCLR see the
 covariance. Each loss is judged by the spectrum that it sees. How a step is told from its neighbours is ours.
 
-The bounds were set on fresh seeds at two scales, with the settings of their presets. Quick, seeds 10 to 14: digits at
+The bounds were set on fresh seeds at two scales, with the settings of those. Quick, seeds 10 to 14: digits at
 16×16, crops of 14, start × 0.3, rate of Barlow Twins 0.008. Full: exact CIFAR-10 pixels reduced to 16×16, crops of 12,
 start × 0.25, rates 0.008, 0.005 and 0.002 of Barlow Twins, SimCLR and VICReg, set on seeds 10 to 12; 13 and 14 were
 added afterwards and left the bounds as they were. At both the channels' means are taken off and one number brings the
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ssltheory import spectra
-from ssltheory.chapters.deep_staircase import DeepStaircase
+from ssltheory.chapters.deep_staircase import Parameters
 from ssltheory.claims import Claim
 
 PAPER = "simon2023stepwise, section 6 (the authors' blog, Figure 3)"
@@ -80,7 +80,7 @@ def gap(eigenvalues: np.ndarray) -> float:
     return float(np.diff(logs)[1:].max(initial=0.0))
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: DeepStaircase) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """A block for each loss that was run."""
     judged = []
     for at, method in enumerate(arrays["methods"].tolist()):

@@ -16,7 +16,7 @@ import math
 import numpy as np
 import torch
 
-from ssltheory.chapters.deep_tensor import DeepTensor
+from ssltheory.chapters.deep_tensor import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.deep_tensor import stop_step
 
@@ -34,7 +34,7 @@ CUBE = {64: (6.0, 1.5), 32: (2.5, 1.0)}
 RATIO = {32: 8.0, 64: 15.0, 128: 15.0}
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """The smooth matrices and their controls, the official signals, the cube, the time of a step."""
     return [
         *_main(arrays, parameters),
@@ -70,7 +70,7 @@ def _seeds(values: np.ndarray) -> str:
     return f"{len(values)} seeds, ± {interval(values)[1]:.2g} (95 %)"
 
 
-def _main(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
+def _main(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     stopped, (svd, svd_permuted) = at_stop(arrays, "main"), arrays["main_svd"]
     last = arrays["main_psnr"][..., -1].astype(float)
     recipe = parameters.dim == CHANNELS
@@ -127,7 +127,7 @@ def _main(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
     ]
 
 
-def _official(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
+def _official(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     best = arrays["official_psnr"].max(-1).astype(float)
     recipe = parameters.official_dim, parameters.official_lr
     return [
@@ -142,7 +142,7 @@ def _official(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Cla
     ]
 
 
-def _cube(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
+def _cube(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     side, found = parameters.cube_side, float(arrays["cube_psnr"])
     bounds = CUBE.get(side, CUBE[64])
     note = f"{side}³, τ = 20, one seed, " + (
@@ -168,7 +168,7 @@ def _cube(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> list[Claim]:
     ]
 
 
-def _time(arrays: dict[str, np.ndarray], parameters: DeepTensor) -> Claim:
+def _time(arrays: dict[str, np.ndarray], parameters: Parameters) -> Claim:
     three, _, unet = arrays["step_seconds"][-1]
     side = int(arrays["step_sides"][-1])
     return Claim(

@@ -12,7 +12,7 @@ since, the same seeds gave q of at most 0.032, 0.34 to 0.39 and 0.70 to 0.77, at
 
 import numpy as np
 
-from ssltheory.chapters.directpred import DirectPred
+from ssltheory.chapters.directpred import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import directpred
 
@@ -61,7 +61,7 @@ def measures(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, float]]:
     }
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: DirectPred) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Worst repetition for the spread, mean over repetitions for the accuracy."""
     return [
         *_collapse(arrays, parameters),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ssltheory import spectra
-from ssltheory.chapters.eigenspace_alignment import EigenspaceAlignment
+from ssltheory.chapters.eigenspace_alignment import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory import directpred
 
@@ -54,7 +54,7 @@ def left_of_peak(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return norms[:, -1] / early.max(-1) * np.exp(rate * since)
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: EigenspaceAlignment) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Of the networks, the worst repetition; of the linear model."""
     return [*_networks(arrays, parameters), *_linear(arrays)]
 

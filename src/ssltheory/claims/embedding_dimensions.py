@@ -15,7 +15,7 @@ a k without one.
 import numpy as np
 import torch
 
-from ssltheory.chapters.embedding_dimensions import EmbeddingDimensions
+from ssltheory.chapters.embedding_dimensions import Parameters
 from ssltheory.claims import Claim, linear_staircase
 from ssltheory.theory.stepwise import LinearSolution
 
@@ -74,7 +74,7 @@ def shares(arrays: dict[str, np.ndarray], seed: int, axes_of=None) -> np.ndarray
     return np.array([row[:k].sum() / row.sum() for k, row in enumerate(along)])
 
 
-def plateaus(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> np.ndarray:
+def plateaus(arrays: dict[str, np.ndarray], parameters: Parameters) -> np.ndarray:
     """Which plateaus k = 1, … of which repetition exist, ``(repetitions, PLATEAUS or d − 1)`` bool."""
     tau = arrays["step_times"]
     if parameters.model == "linear":
@@ -85,12 +85,12 @@ def plateaus(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> 
         return (small & reached & (tau[:, 1:] >= WAIT * tau[:, :-1]))[:, :PLATEAUS]
 
 
-def _small_start(parameters: EmbeddingDimensions) -> bool:
+def _small_start(parameters: Parameters) -> bool:
     scale = parameters.init_scale if parameters.model == "linear" else parameters.net_scale
     return scale <= SMALL[parameters.model]
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: EmbeddingDimensions) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """The worst plateau of those inside the theory's domain."""
     n, linear = len(arrays["c"]), parameters.model == "linear"
     exists = plateaus(arrays, parameters)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ssltheory import spectra
-from ssltheory.chapters.faster_ssl import FasterSSL
+from ssltheory.chapters.faster_ssl import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import preconditioned as theory
 from ssltheory.theory.stepwise import linear_barlow_twins
@@ -239,7 +239,7 @@ SPEED_UP = {"half": 3.0, "standard": 1.5, "isoloss": 2.0}
 COST = 1.5
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: FasterSSL) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Closed forms against descents, then networks against networks."""
     return [*_linear(arrays), *_networks(arrays)]
 

@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ssltheory.chapters.guillotine import Guillotine
+from ssltheory.chapters.guillotine import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import guillotine as theory
 
@@ -45,7 +45,7 @@ OTHER |= {"backbone": 0.25}
 LINEAR = 0.06  # of R², mean over four coordinates; near ρθ = 1 the sample's own θ decides
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Networks by layer, sweeps where there are any, and the linear head against its closed form."""
     return [*_layers(arrays, parameters), *_sweeps(arrays, parameters), *_linear(arrays)]
 
@@ -89,7 +89,7 @@ def theory_r2(arrays: dict[str, np.ndarray], rho: np.ndarray | None = None) -> n
 
 
 def _mean_claim(
-    parameters: Guillotine, name: str, statement: str, values: np.ndarray, relation: str
+    parameters: Parameters, name: str, statement: str, values: np.ndarray, relation: str
 ) -> Claim:
     mean, half = interval(values)
     note = f"{len(values)} seeds, ± {half:.2g} (95 %)" if len(values) > 1 else "one seed"
@@ -100,7 +100,7 @@ def _mean_claim(
 
 
 def _network_claim(
-    parameters: Guillotine, name: str, statement: str, measured: float, note: str, relation: str
+    parameters: Parameters, name: str, statement: str, measured: float, note: str, relation: str
 ) -> Claim:
     bounds = DIGITS if parameters.dataset == "digits" else OTHER
     return Claim(
@@ -116,7 +116,7 @@ def _network_claim(
     )
 
 
-def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim]:
+def _layers(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     _, r2 = at_cuts(arrays, "simclr")
     lost = {method: points_lost(arrays, method) for method in METHODS}
     words = "accuracy at the backbone minus that at the output"
@@ -159,7 +159,7 @@ def _layers(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim
     ]
 
 
-def _sweeps(arrays: dict[str, np.ndarray], parameters: Guillotine) -> list[Claim]:
+def _sweeps(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     if "rotation" not in arrays:
         return []
     values, accuracy = sweep(arrays, "rotation")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssltheory.chapters.kernel_and_ntk import KernelAndNtk
+from ssltheory.chapters.kernel_and_ntk import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory.stepwise import linear_barlow_twins
 
@@ -55,7 +55,7 @@ def foreseen(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return errors
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: KernelAndNtk) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement, the worst repetition where nothing else is said."""
     return [*_machines(arrays), *_networks(arrays), *_methods(arrays)]
 

@@ -7,7 +7,7 @@ shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and then kep
 import numpy as np
 import torch
 
-from ssltheory.chapters.kernel_regime import KernelRegime
+from ssltheory.chapters.kernel_regime import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory import kernel_ssl
 
@@ -16,7 +16,7 @@ LOSS, GRAM = 1e-5, 1e-3  # of the loss and, relative, of a Gram matrix; L-BFGS l
 LABELS = 2  # labels a class at which methods are compared
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: KernelRegime) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement: the worst repetition of a closed form, the mean of accuracies."""
     return [*_closed_forms(arrays), *_spiral(arrays), *_accuracies(arrays, parameters)]
 
@@ -141,7 +141,7 @@ def column(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
     return arrays["accuracy"][:, list(arrays["methods"]).index(name)]
 
 
-def _accuracies(arrays: dict[str, np.ndarray], parameters: KernelRegime) -> list[Claim]:
+def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     most = int(arrays["views"][-1])
     at = int(np.flatnonzero(arrays["labels"] == LABELS)[0])
     many = parameters.n_images >= 200 and most >= 8 and 8 * parameters.dim <= parameters.n_images

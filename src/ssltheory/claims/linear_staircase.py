@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from ssltheory.chapters.linear_staircase import LinearStaircase
+from ssltheory.chapters.linear_staircase import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
 
@@ -29,7 +29,7 @@ def solution(
     )
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: LinearStaircase) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement, the worst repetition of those inside the theory's domain."""
     dim = parameters.dim
     n = len(arrays["gamma"])

@@ -5,7 +5,7 @@ Bounds of the runs on images, at the quick settings on digits, were set on seeds
 
 import numpy as np
 
-from ssltheory.chapters.no_collapse import NoCollapse
+from ssltheory.chapters.no_collapse import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory import directpred
 from ssltheory.theory.directpred import Modes
@@ -52,7 +52,7 @@ def slopes(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([[np.polyfit(times, norm, 1)[0] for norm in seed] for seed in norms])
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: NoCollapse) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement, the worst over repetitions."""
     return [*_images(arrays), *_ablations(arrays), *_threshold(arrays), *_curriculum(arrays)]
 

@@ -13,7 +13,7 @@ rise need views that differ was added after a run with equal views. Of one repet
 
 import numpy as np
 
-from ssltheory.chapters.pairwise_independence import PairwiseIndependence
+from ssltheory.chapters.pairwise_independence import Parameters
 from ssltheory.claims import Claim, interval
 
 PAPER = "mialon2022variance"
@@ -37,7 +37,7 @@ def start(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return arrays["dependence"][arrays["names"].tolist().index("none"), :, 0, 0]
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: PairwiseIndependence) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Worst repetition of what is exact or nearly so, mean with its interval of what was trained."""
     return [
         *_lemma(arrays),

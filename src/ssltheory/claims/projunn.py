@@ -22,7 +22,7 @@ That the layer of torch.nn learns is asked as half of its first loss; it ends at
 import numpy as np
 import torch
 
-from ssltheory.chapters.projunn import ProjUNN
+from ssltheory.chapters.projunn import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.projunn import trivial_loss
 from ssltheory.theory import projunn as theory
@@ -50,7 +50,7 @@ DROP_IN, MOVED = 1e-4, 0.1  # ‖WᵀW − I‖_F of a float32 layer, and how fa
 LEARNT = 0.5  # of that layer's first loss
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: ProjUNN) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Steps, unitarity, speed and price; then what they are worth in networks."""
     return [
         *_steps(arrays),
@@ -80,7 +80,7 @@ def price(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return least / least[:, :1], np.stack([ratios.min(-1), ratios.max(-1)], -1)
 
 
-def copied(arrays: dict[str, np.ndarray], parameters: ProjUNN) -> np.ndarray:
+def copied(arrays: dict[str, np.ndarray], parameters: Parameters) -> np.ndarray:
     """Loss over the last sixth of training in units of the trivial one: ``(nets, seeds)``."""
     loss = arrays["copy_loss"].astype(float)
     last = max(1, loss.shape[-1] // 6)

@@ -16,7 +16,7 @@ images at once had to keep their sides, which makes the step small; it is taken 
 import numpy as np
 import torch
 
-from ssltheory.chapters.singular_values import SingularValues
+from ssltheory.chapters.singular_values import Parameters
 from ssltheory.claims import Claim, interval
 from ssltheory.theory import singular_values as theory
 
@@ -34,7 +34,7 @@ ROUNDING = 1e-12
 BETWEEN, BRANCH, OUTPUTS, EARLY = 30.0, 10.0, 1.3, 0.03
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: SingularValues) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """One matrix, many layers, a layer's loss on images, networks that were trained."""
     return [
         *_quadratic(arrays),

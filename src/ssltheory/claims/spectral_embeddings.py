@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from ssltheory.chapters.spectral_embeddings import SpectralEmbeddings
+from ssltheory.chapters.spectral_embeddings import Parameters
 from ssltheory.claims import Claim
 from ssltheory.theory import spectral_embedding as theory
 
@@ -21,7 +21,7 @@ LOSS, GRAM = 1e-8, 1e-5  # of the loss and, relative, of Z Zᵀ; L-BFGS leaves 1
 LOW, HIGH = 0.05, 1.0
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: SpectralEmbeddings) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement, the worst repetition."""
     return [
         *_free(arrays),
@@ -179,7 +179,7 @@ def nearest(rhos: np.ndarray, rho: float) -> int:
     return int(np.abs(np.log(rhos / rho)).argmin())
 
 
-def _winners(arrays: dict[str, np.ndarray], parameters: SpectralEmbeddings) -> list[Claim]:
+def _winners(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     rhos, probed = arrays["sweep_rho"], arrays["probed"]
     low, high = nearest(rhos, LOW), nearest(rhos, HIGH)
     contrastive, barlow = len(rhos), len(rhos) + 1

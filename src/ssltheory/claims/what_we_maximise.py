@@ -20,7 +20,7 @@ are not claimed of it.
 
 import numpy as np
 
-from ssltheory.chapters.what_we_maximise import WhatWeMaximise
+from ssltheory.chapters.what_we_maximise import Parameters
 from ssltheory.claims import Claim, interval
 
 PAPER = "shwartzziv2022what"
@@ -77,7 +77,7 @@ def beyond(entropy: np.ndarray) -> np.ndarray:
     return outside - 3 * error
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: WhatWeMaximise) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """The theorem inside a region, the test's plateau and its end, the entropies, and VICReg's terms."""
     return [
         *_inside(arrays, parameters),

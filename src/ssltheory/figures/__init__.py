@@ -7,7 +7,6 @@ Ito's, told apart by colour-blind readers; eigenmodes take a ramp, so that their
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from ssltheory import records
-from ssltheory.chapters import Chapter
+from ssltheory.book.registry import Chapter
 
 Look = dict[str, Any]  # keyword arguments that matplotlib draws by
 
@@ -74,7 +73,7 @@ def ramp(n: int) -> np.ndarray:
 def draw(chapter: Chapter, arrays: dict[str, np.ndarray]) -> Figure:
     """The chapter's main figure from the arrays of a record."""
     style()
-    return import_module(f"ssltheory.figures.{chapter.module}").main_figure(arrays)
+    return chapter.part("figures").main_figure(arrays)
 
 
 def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The machinery that makes the book of the chapters."""
