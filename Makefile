@@ -77,4 +77,4 @@ lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade 
 	  $(LOCK_FLAGS) --output-file requirements.txt pyproject.toml
 
 clean: ## remove what the build made; .venv and the full, paper and custom runs stay
-	rm -rf _build book/chapters book/generated runs/tiny runs/quick dist .pytest_cache .ruff_cache
+	rm -rf _build book/chapters book/generated runs/tiny runs/quick runs/tests dist .pytest_cache .ruff_cache

@@ -105,9 +105,11 @@ def _one_thread_no_display():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(request) -> Path:
     """Where the run lies that a file's tests share."""
-    return tmp_path_factory.mktemp("run")
+    where = ROOT / "runs" / "tests" / request.path.stem.removeprefix("test_")
+    where.mkdir(parents=True, exist_ok=True)
+    return where
 
 
 def copy_repository(to: Path) -> Path:

@@ -1,5 +1,6 @@
 """A chapter's notebook, run cell by cell in the test's own process, where faults can be planted."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from conftest import ROOT
 
+from ssltheory import chapters, records
 from ssltheory.chapters import Chapter
 from ssltheory.claims import Claim
-from ssltheory.errors import Paused
+from ssltheory.errors import InputError, Paused
 from ssltheory.records import Record
 
 
@@ -93,6 +95,28 @@ def rerun(
 def record_of(*arguments, **choices) -> Record:
     """The record of ``run_cells``, which takes the arguments."""
     return run_cells(*arguments, **choices)["record"]
+
+
+def kept_record(chapter: Chapter, folder: Path, tests: str, **parameters) -> Record:
+    """The record of the run that a file of tests shares, kept from one session to the next.
+
+    It is made anew where its code or its claims are not today's, or the notebook or the tests have changed since.
+
+    Args:
+        chapter: whose notebook.
+        folder: of the record.
+        tests: the file of tests.
+        parameters: in the place of the defaults.
+    """
+    asked = chapters.parse(chapter, parameters).model_dump(exclude={"out", "device"})
+    sources = ROOT / "notebooks" / f"{chapter.id}.ipynb", Path(tests)
+    with contextlib.suppress(InputError):  # there is none
+        record, made = records.load(folder), (folder / "record.json").stat().st_mtime
+        current = record.provenance["parameters"] == asked and not record.stale()
+        current = current and all(source.stat().st_mtime < made for source in sources)
+        if current and record.claims == record.judged_today():
+            return record
+    return record_of(chapter, folder, whole=True, **parameters)
 
 
 def in_parts(run: Callable[..., Record], out: Path, **parameters) -> Record:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from notebook_cells import code_cells, record_of, verdicts
+from notebook_cells import code_cells, kept_record, record_of, verdicts
 
 from ssltheory import chapters, claims, records
 from ssltheory.claims import embedding_dimensions as theory
@@ -30,7 +30,7 @@ run = partial(record_of, CHAPTER)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder, whole=True, n_seeds=2)
+    return kept_record(CHAPTER, folder, __file__, n_seeds=2)
 
 
 # What the chapter claims

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from notebook_cells import in_parts, record_of, red, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
 from ssltheory import chapters, claims, data, encoders, losses
 from ssltheory.errors import InputError
@@ -20,7 +20,7 @@ tiny = partial(record_of, CHAPTER, **TINY)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, **changed):
@@ -124,12 +124,14 @@ def colour(tmp_path):
     return settings | small | {"dataset": str(tmp_path / "colour.npz")}
 
 
+@pytest.mark.slow
 def test_resnet_path_runs(tmp_path, colour):
     record = tiny(tmp_path / "run", **colour)
     assert record.arrays["dependence"].shape[:2] == (11, 1)
     assert record.arrays["dim"] == 512
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
     net = lambda depth, stem, channels: encoders.small_conv(channels, (8, 512))  # noqa: E731
     monkeypatch.setattr(encoders, "resnet", net)

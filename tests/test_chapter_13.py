@@ -182,6 +182,7 @@ def instead(monkeypatch):
     monkeypatch.setattr(encoders, "resnet", lambda d, stem, c: encoders.small_conv(c, (4, 8)))
 
 
+@pytest.mark.slow
 def test_a_pause_on_the_path_of_the_resnet_changes_nothing(again, instead, tmp_path):
     small = {"encoder": "resnet18", "n_images": 40, "n_test": 30, "width": 8, "dim": 8}
     small |= {"batch_size": 4, "steps": 2, "n_seeds": 2, "sweeps": "none"}
