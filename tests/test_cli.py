@@ -427,7 +427,6 @@ def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeyp
         pages.build(mock.MagicMock(), [run])
 
 
-
 # Presets
 
 
