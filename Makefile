@@ -5,12 +5,14 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id
+# Two workers of one thread each; the tests of a group stay on one of them (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test wheel mutants torture lab lint format bench lock clean
+.PHONY: help setup book pdf test test-slow test-all wheel mutants torture lab lint format bench lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## make .venv and install the pinned versions
 
@@ -29,8 +31,13 @@ book: setup ## run every chapter at its quick defaults and build _build/html
 pdf: book ## print the book as _build/one-eigenmode-at-a-time.pdf (needs Chromium)
 	$(BIN)/ssltheory pdf
 
-test: setup ## run the tests (make test ARGS='-k stepwise' for some)
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests, all but the slow ones (make test ARGS='-k stepwise' for some)
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: setup ## run the slow tests: pauses, kills, larger networks, the whole book; more malformed input
+	SSLTHEORY_EXAMPLES=200 $(PYTEST) -m slow $(ARGS)
+
+test-all: test test-slow ## run both
 
 wheel: setup ## build the wheel into dist and run its tests in an environment of its own, without Jupyter
 	rm -rf dist _build/wheel
@@ -72,4 +79,4 @@ lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade 
 	  $(LOCK_FLAGS) --output-file requirements.txt pyproject.toml
 
 clean: ## remove what the build made; .venv and the full, paper and custom runs stay
-	rm -rf _build book/chapters book/generated runs/tiny runs/quick dist .pytest_cache .ruff_cache
+	rm -rf _build book/chapters book/generated runs/tiny runs/quick runs/tests dist .pytest_cache .ruff_cache

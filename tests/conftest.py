@@ -1,9 +1,11 @@
 """What several test files share: copies of the repository, a stub of a notebook, the command line, the pages."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from ssltheory import pdf
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
 PAGES = [f"{page}.html" for part in pdf.contents(ROOT).values() for page in part]
 PAGES += ["search.html", "genindex.html", "404.html"]
 # Without Jupyter these cannot run.
@@ -33,8 +35,14 @@ NEED_JUPYTER = [
     "sweeps",
 ]
 collect_ignore = [] if find_spec("nbformat") else [f"test_{name}.py" for name in NEED_JUPYTER]
+SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 CHAPTER = "01-linear-staircase"
+# Files whose tests one worker takes, because they share what is costly; another file is a group of its own.
+GROUPS = dict.fromkeys(("pages", "pages_doors", "pages_explorers", "pages_reading", "pdf"), "site")
+GROUPS |= dict.fromkeys(("cli", "compare", "malformed", "sweeps"), "commands")
+# The groups that take longest, which begin first.
+LONGEST = ("site", "runner", "chapter_01", "distributed", "commands")
 
 # What the stub does beside saving a record, by its seed: 7 fails, 8 is killed, 9 and 10 wait until they may go on,
 # 11 pauses once.
@@ -67,6 +75,21 @@ with np.load("arrays.npz") as arrays:
 """
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Give each test its group, and let the longest groups begin first."""
+    for item in items:
+        stem = item.path.stem.removeprefix("test_")
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(GROUPS.get(stem, stem)))
+
+    def place(item):
+        group = item.get_closest_marker("xdist_group").args[0]
+        return (*LONGEST, group).index(group)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread_no_display():
     """No test opens a window, and no file leaves figures open or another number of threads behind.
@@ -82,9 +105,11 @@ def _one_thread_no_display():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(request) -> Path:
     """Where the run lies that a file's tests share."""
-    return tmp_path_factory.mktemp("run")
+    where = ROOT / "runs" / "tests" / request.path.stem.removeprefix("test_")
+    where.mkdir(parents=True, exist_ok=True)
+    return where
 
 
 def copy_repository(to: Path) -> Path:
@@ -114,13 +139,55 @@ def session_env():
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, session_env) -> Path:
+def shared(tmp_path_factory) -> Path:
+    """A folder that all workers of a session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared, session_env) -> Path:
     """Folder of a real run of chapter 01 at the tiny scale, made by the command itself."""
     pytest.importorskip("papermill")
-    out = tmp_path_factory.mktemp("tiny")
-    call = command("run", CHAPTER, "--scale", "tiny", "--out", str(out))
-    assert call.code == 0, call.err
+    out = shared / "tiny"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            call = command("run", CHAPTER, "--scale", "tiny", "--out", str(out))
+            assert call.code == 0, call.err
     return out / CHAPTER
+
+
+def plain_run(chapter: str) -> Path:
+    """``runs/tiny/<chapter>``, made by plain papermill; a current run that it made before is reused."""
+    from ssltheory import runner
+
+    with contextlib.chdir(ROOT):
+        job = runner.plan(chapter, "tiny", {})
+        with FileLock(job.folder.with_name(f".{chapter}.lock")):
+            if not (runner.current(job) and plainly_made(job.folder)):
+                _by_papermill(job)
+    return job.folder
+
+
+def plainly_made(run: Path) -> bool:
+    """Whether papermill was given the preset and the folder, and no more."""
+    import nbformat
+    import yaml
+
+    given = nbformat.read(run / "notebook.ipynb", as_version=4).metadata.papermill["parameters"]
+    preset = (ROOT / f"notebooks/presets/tiny/{run.name}.yaml").read_text(encoding="utf-8")
+    return given == yaml.safe_load(preset) | {"out": str(run)}
+
+
+def _by_papermill(job) -> None:
+    draft = job.folder / "notebook.part.ipynb"
+    preset = ROOT / f"notebooks/presets/tiny/{job.chapter.id}.yaml"
+    with tempfile.TemporaryDirectory() as elsewhere:
+        command = [sys.executable, "-m", "papermill", job.notebook, draft, "-f", preset]
+        command += ["-p", "out", job.folder, "--no-progress-bar"]
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    draft.replace(job.folder / "notebook.ipynb")
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +210,6 @@ def stub_repo(tmp_path_factory, tiny_run) -> Path:
 
 def command(*arguments: str) -> SimpleNamespace:
     """``ssltheory …`` in this process: exit code, stdout, stderr."""
-    import contextlib
     import io
 
     from ssltheory import cli
@@ -176,17 +242,50 @@ def arrays(tiny_run: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-@pytest.fixture(scope="session")
-def site():
-    """The book, built at quick scale (current runs are reused), served on loopback."""
-    where = (
-        "SSLTHEORY_URL",
-        "GITHUB_REPOSITORY",
-    )  # as if it were not known where the pages will be
+def build_book(folder: Path, *options: str) -> Path:
+    """``ssltheory book`` in a repository, as if it were not known where the pages will be: the HTML's folder."""
+    where = ("SSLTHEORY_URL", "GITHUB_REPOSITORY")
     env = {name: value for name, value in os.environ.items() if name not in where}
-    subprocess.run([sys.executable, "-m", "ssltheory", "book"], cwd=ROOT, env=env, check=True)
-    with pdf.served(SITE) as address:
+    command = [sys.executable, "-m", "ssltheory", "book", *options]
+    subprocess.run(command, cwd=folder, env=env, check=True)
+    return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="session", params=["tiny", pytest.param("quick", marks=pytest.mark.slow)])
+def built(request, tmp_path_factory) -> Path:
+    """The HTML of the book: of the tiny runs, in a copy of the repository; in the slow tier as a reader builds it."""
+    if request.param == "quick":
+        return build_book(ROOT)
+    from ssltheory import chapters
+
+    repository = copy_repository(tmp_path_factory.mktemp("book") / "repository")
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, repository)
+    made = shutil.ignore_patterns("chapters", "generated", "__pycache__")
+    shutil.copytree(ROOT / "book", repository / "book", ignore=made)
+    for chapter in chapters.all_chapters():
+        run = plain_run(chapter.id)
+        shutil.copytree(run, repository / "runs" / "tiny" / run.name)
+    return build_book(repository, "--scale", "tiny")
+
+
+@pytest.fixture(scope="session")
+def site(built):
+    """That book, served on loopback."""
+    with pdf.served(built) as address:
         yield address
+
+
+def small_toc(to: Path, *pages: str) -> Path:
+    """A table of contents of a few pages, numbered as in the whole one."""
+    import yaml
+
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"]:
+        part["chapters"] = [page for page in part["chapters"] if page["file"] in pages]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    to.write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
+    return to
 
 
 @pytest.fixture(scope="session")
@@ -212,7 +311,7 @@ def browser(needs_chromium):
 @pytest.fixture
 def page(browser, site):
     """A page that notes every console error, failed or foreign request in ``page.faults``."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=SCREEN)
     page = context.new_page()
     page.faults = []
     page.on("console", lambda m: m.type == "error" and page.faults.append(f"console: {m.text}"))
@@ -222,6 +321,12 @@ def page(browser, site):
     page.on("request", lambda r: _foreign(r.url, site) and page.faults.append(f"foreign: {r.url}"))
     yield page
     context.close()
+
+
+def visit(page, address: str) -> None:
+    """Load a page whole, its formulas typeset."""
+    page.goto(address)
+    page.evaluate("window.MathJax?.startup?.promise")
 
 
 def _foreign(url: str, site: str) -> bool:

@@ -1,11 +1,9 @@
 """Chapter 01: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
-from notebook_cells import record_of, verdicts
+from notebook_cells import rerun, run_cells, verdicts
 
 from ssltheory import claims, records, spectra
 from ssltheory.book import registry
@@ -16,12 +14,28 @@ from ssltheory.theory.stepwise import LinearSolution
 
 CHAPTER = registry.find("01-linear-staircase")
 MODES = ("step-times", "eigenvalue-curves", "top-subspace")
-run = partial(record_of, CHAPTER)
+DESCENT = ("def image_pairs", "def descend", "def repetition")  # cells
+SCAN = "def distance"
 
 
 @pytest.fixture(scope="module")
-def record(folder):
-    return run(folder, whole=True, n_seeds=2)
+def names(folder):
+    return run_cells(CHAPTER, folder, whole=True, n_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def record(names):
+    return names["record"]
+
+
+@pytest.fixture
+def again(names, tmp_path):
+    """The claims after some cells were run again, by default those of the descent, the rest being as it was."""
+
+    def run(*cells, **choices):
+        return rerun(names, tmp_path, *(cells or DESCENT), **choices)["record"]
+
+    return run
 
 
 # What the chapter claims
@@ -51,20 +65,20 @@ def test_measured_loss_comes_down_in_steps(record):
 # Outside the theory's domain
 
 
-def test_a_large_start_is_outside_and_its_loss_still_judged(tmp_path):
-    found = verdicts(run(tmp_path, whole=True, init_scale=1e-2, n_seeds=1).claims)
+def test_a_large_start_is_outside_and_its_loss_still_judged(again):
+    found = verdicts(again(whole=True, init_scale=1e-2, n_seeds=1).claims)
     assert {found[name] for name in MODES} == {"outside"}
     assert found["final-loss"] == "holds"
 
 
-def test_where_neighbours_tie_the_subspace_alone_is_outside(tmp_path):
-    found = verdicts(run(tmp_path, crop=4, dim=4, n_seeds=1, seed=1).claims)
+def test_where_neighbours_tie_the_subspace_alone_is_outside(again):
+    found = verdicts(again(crop=4, dim=4, n_seeds=1, seed=1).claims)
     assert found["top-subspace"] == "outside"
     assert {found[name] for name in ("step-times", "misalignment", "final-loss")} == {"holds"}
 
 
-def test_more_dimensions_than_positive_modes_leave_one_unit_of_loss_each(tmp_path):
-    record = run(tmp_path, whole=True, crop=3, dim=9, n_seeds=1, lr_fraction=0.5)
+def test_more_dimensions_than_positive_modes_leave_one_unit_of_loss_each(again):
+    record = again(whole=True, crop=3, dim=9, n_seeds=1, lr_fraction=0.5)
     found = verdicts(record.claims)
     missing = 9 - (record.arrays["gamma"][0] > 0).sum()
     assert missing >= 2
@@ -127,9 +141,9 @@ def test_singular_values_for_qr_are_red(record, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", [column_norms, singular_values])
-def test_without_qr_the_error_does_not_vanish_with_the_start(fault, tmp_path, monkeypatch):
+def test_without_qr_the_error_does_not_vanish_with_the_start(fault, again, monkeypatch):
     monkeypatch.setattr(stepwise, "_aligned_start", fault)
-    found = verdicts(run(tmp_path, n_seeds=2, crop=3, dim=2).claims)
+    found = verdicts(again(SCAN).claims)
     assert {found[name] for name in found if name.startswith("exponent")} == {"fails"}
 
 
@@ -156,9 +170,9 @@ def twice_too_large(x_a, x_b):
 
 
 @pytest.mark.parametrize("fault", [second_moment, lower_triangle, twice_too_large])
-def test_a_wrong_gamma_is_red_although_theory_and_descent_agree_on_it(fault, tmp_path, monkeypatch):
+def test_a_wrong_gamma_is_red_although_theory_and_descent_agree_on_it(fault, again, monkeypatch):
     monkeypatch.setattr(stepwise, "cross_moment", fault)
-    found = verdicts(run(tmp_path, n_seeds=1, lr_fraction=0.5).claims)
+    found = verdicts(again(n_seeds=1, lr_fraction=0.5).claims)
     assert found["final-loss"] == "fails"
 
 
@@ -196,7 +210,7 @@ def descent_in_pixels(dtype):
 
 
 @pytest.mark.parametrize(("dtype", "verdict"), [(torch.float32, "fails"), (torch.float64, "holds")])
-def test_single_precision_is_red_and_double_is_not(dtype, verdict, tmp_path, monkeypatch):
+def test_single_precision_is_red_and_double_is_not(dtype, verdict, again, monkeypatch):
     monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
-    found = verdicts(run(tmp_path, n_seeds=1, crop=4, dim=6).claims)
+    found = verdicts(again(n_seeds=1, crop=4, dim=6).claims)
     assert found["step-times"] == found["eigenvalue-curves"] == verdict

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from notebook_cells import record_of, verdicts
+from notebook_cells import kept_record, record_of, verdicts
 from torchvision import datasets
 
 from ssltheory import claims, losses, records
@@ -39,7 +39,7 @@ run = partial(record_of, CHAPTER)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder, whole=True, **SMALLER)
+    return kept_record(CHAPTER, folder, __file__, **SMALLER)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,7 @@ def test_stl10_is_read_as_it_was_written(stl10):
     assert np.array_equal(found.x, np.concatenate([stl10["train"], stl10["unlabeled"]]))
 
 
+@pytest.mark.slow
 def test_resnet_path_goes_on_from_its_checkpoints(stl10, tmp_path, monkeypatch):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -179,12 +180,14 @@ def test_resnet_path_goes_on_from_its_checkpoints(stl10, tmp_path, monkeypatch):
     assert not (out / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_resnet50_runs(stl10, tmp_path):
     parameters = {"encoder": "resnet50", "loss": "vicreg", "batch_size": 2, "minutes": 0.0}
     record = run(tmp_path / "run", whole=True, **RESNET | parameters)
     assert record.arrays["loss"].shape == (1, 2, 1, 3)
 
 
+@pytest.mark.slow
 def test_pauses_when_time_is_up_and_goes_on_to_the_same_record(tmp_path, monkeypatch):
     parameters = SMALLER | {"steps": 60, "minutes": 0.0}
     whole = run(tmp_path / "whole", **parameters)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from notebook_cells import code_cells, record_of, verdicts
+from notebook_cells import code_cells, kept_record, record_of, verdicts
 
 from ssltheory import claims, records
 from ssltheory.book import registry
@@ -31,7 +31,7 @@ run = partial(record_of, CHAPTER)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder, whole=True, n_seeds=2)
+    return kept_record(CHAPTER, folder, __file__, n_seeds=2)
 
 
 # What the chapter claims

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import record_of, red, verdicts
+from notebook_cells import kept_record, record_of, red, verdicts
 
 from ssltheory import claims, data, losses
 from ssltheory.book import registry
@@ -19,7 +19,7 @@ run = partial(record_of, CHAPTER, **SMALL)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def test_every_claim_holds(record):

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from notebook_cells import in_parts, record_of, red
+from notebook_cells import in_parts, kept_record, record_of, red
 
 from ssltheory import claims, data
 from ssltheory.book import registry
@@ -20,7 +20,7 @@ run = partial(record_of, CHAPTER, **SMALL)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, **changed):
@@ -108,6 +108,7 @@ def colour(tmp_path):
     return str(tmp_path / "colour.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("augment", "average"), [("cifar10", 0.996), ("stl10", 0.0)])
 def test_resnet_path_runs(colour, tmp_path, augment, average):
     parameters = {"encoder": "resnet18", "augment": augment, "size": 16, "average": average}
@@ -116,6 +117,7 @@ def test_resnet_path_runs(colour, tmp_path, augment, average):
     assert record.provenance["data"]["name"] == "colour"
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path):
     whole = run(tmp_path / "whole", **SHORT)
     record = in_parts(run, tmp_path / "parts", **SHORT)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from notebook_cells import in_parts, record_of, red
+from notebook_cells import in_parts, kept_record, record_of, red
 
 from ssltheory import claims, data, losses
 from ssltheory.book import registry
@@ -21,7 +21,7 @@ run = partial(record_of, CHAPTER, **SMALL)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, **changed):
@@ -110,6 +110,7 @@ def test_every_method_and_every_sweep_runs(tmp_path):
     assert {"eps-falls", "eps-large"} <= {claim.id for claim in record.claims}
 
 
+@pytest.mark.slow
 def test_resnet_path_runs(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
@@ -120,6 +121,7 @@ def test_resnet_path_runs(tmp_path):
     assert record.provenance["data"]["name"] == "colour"
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "THREE", ("directpred", "byol_linear"))
     parameters = SHORT | {"steps": 2}

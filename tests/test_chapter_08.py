@@ -175,6 +175,7 @@ def test_a_preconditioner_that_costs_much_is_red(record):
 # The larger path, and what is refused
 
 
+@pytest.mark.slow
 def test_resnet_path_goes_on_from_its_checkpoints(names, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(records.Run, "save", _killed)

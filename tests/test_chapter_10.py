@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from notebook_cells import record_of, verdicts
+from notebook_cells import kept_record, record_of, verdicts
 
 from ssltheory import claims, records
 from ssltheory.book import registry
@@ -18,7 +18,7 @@ run = partial(record_of, CHAPTER)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder, whole=True, **SMALL)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def test_every_claim_holds(record):

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from notebook_cells import in_parts, record_of, red, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
 from ssltheory import claims, data, encoders, losses
 from ssltheory.book import registry, scales
@@ -21,7 +21,7 @@ tiny = partial(record_of, CHAPTER, **TINY)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, **changed):
@@ -60,24 +60,48 @@ def test_trained_networks_are_judged_with_their_interval(record):
 # Planted faults
 
 
-def test_a_dropped_covariance_term_is_red(tmp_path, monkeypatch):
+@pytest.fixture
+def again(record, tmp_path):
+    """The tiny run with some of the notebook's functions called anew, and what the record holds for the others."""
+    arrays, place = record.arrays, record.arrays["names"].tolist().index
+
+    def trained(job):
+        held = [arrays[name] for name in ("dependence", "accuracy", "seconds")]
+        return [(member, *(part[place(member[0]), 0] for part in held)) for member in job]
+
+    held = {"trained": trained, "separate": lambda s: arrays["ica"][0]}
+    held["scan"] = lambda s: arrays["scan"][0]
+    held["lemma"] = lambda s: {name: arrays[name][0] for name in ("lemma", "rff", "xor")}
+
+    def run(*anew, change=lambda source: source, **parameters):
+        def before(source, names):
+            if "run.save(" in source:
+                names.update({name: call for name, call in held.items() if name not in anew})
+            return change(source)
+
+        return tiny(tmp_path, before=before, **parameters)
+
+    return run
+
+
+def test_a_dropped_covariance_term_is_red(again, monkeypatch):
     right = losses.vicreg
     monkeypatch.setattr(
         losses, "vicreg", lambda a, b, covariance: right(a, b, covariance=0.0 * covariance)
     )
-    found = red(tiny(tmp_path, steps=100, n_probe=60).claims)
+    found = red(again("trained", steps=100, n_probe=60).claims)
     assert {"covariance"} <= found
     assert {"width", "weight"} & found
 
 
-def test_the_projectors_output_in_the_place_of_the_representation_is_red(tmp_path):
-    def planted(source, names):
+def test_the_projectors_output_in_the_place_of_the_representation_is_red(again):
+    def planted(source):
         return source.replace("embed(model[0], probe", "embed(model, probe")
 
-    assert "layer" in red(tiny(tmp_path, before=planted).claims)
+    assert "layer" in red(again("trained", change=planted).claims)
 
 
-def test_shuffled_rows_are_red(tmp_path, monkeypatch):
+def test_shuffled_rows_are_red(again, monkeypatch):
     right = independence.mean_dependence
 
     def shuffled(z, *a):
@@ -85,21 +109,21 @@ def test_shuffled_rows_are_red(tmp_path, monkeypatch):
         return right(encoders.torch.stack([c[rng.permutation(len(c))] for c in z.mT], 1), *a)
 
     monkeypatch.setattr(independence, "mean_dependence", shuffled)
-    assert {"width", "covariance", "rise"} <= red(tiny(tmp_path, steps=100, n_probe=60).claims)
+    assert {"width", "covariance", "rise"} <= red(again("trained", steps=100, n_probe=60).claims)
 
 
-def test_a_linear_projector_in_the_separation_is_red(tmp_path, monkeypatch):
+def test_a_linear_projector_in_the_separation_is_red(again, monkeypatch):
     monkeypatch.setattr(
         independence, "random_projector", lambda *a, **k: lambda x: x.double()[..., None]
     )
-    found = red(tiny(tmp_path, n_samples=1000).claims)
+    found = red(again("lemma", "scan", "separate", n_samples=1000).claims)
     assert {"contrast", "ica-correlation", "ica-amari", "fourier"} <= found
 
 
-def test_a_penalty_that_is_not_hsic_is_red(tmp_path, monkeypatch):
+def test_a_penalty_that_is_not_hsic_is_red(again, monkeypatch):
     right = independence.covariance_penalty
     monkeypatch.setattr(independence, "covariance_penalty", lambda *z: 1.01 * right(*z))
-    assert "lemma-1" in red(tiny(tmp_path).claims)
+    assert "lemma-1" in red(again("lemma").claims)
 
 
 # All variants, the paper's path, checkpoints
@@ -125,12 +149,14 @@ def colour(tmp_path):
     return settings | small | {"dataset": str(tmp_path / "colour.npz")}
 
 
+@pytest.mark.slow
 def test_resnet_path_runs(tmp_path, colour):
     record = tiny(tmp_path / "run", **colour)
     assert record.arrays["dependence"].shape[:2] == (11, 1)
     assert record.arrays["dim"] == 512
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
     net = lambda depth, stem, channels: encoders.small_conv(channels, (8, 512))  # noqa: E731
     monkeypatch.setattr(encoders, "resnet", net)

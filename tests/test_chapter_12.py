@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import in_parts, record_of, red, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
 from ssltheory import claims, data, encoders, figures, noise
 from ssltheory.book import registry, scales
@@ -22,7 +22,7 @@ tiny = partial(record_of, CHAPTER, **TINY)
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run(folder)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, **changed):
@@ -164,6 +164,7 @@ def colour(tmp_path, monkeypatch):
     return paper | few | {"dataset": str(tmp_path / "colour.npz")}
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path, colour):
     whole = record_of(CHAPTER, tmp_path / "whole", **colour)
     assert whole.arrays["entropy"].shape[-1] == 5

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import in_parts, record_of, red, run_cells, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
 from ssltheory import claims, data, records
 from ssltheory.book import registry
@@ -30,7 +30,7 @@ def three_crops():
 
 @pytest.fixture(scope="module")
 def record(folder, three_crops):
-    return run(folder, n_splits=40, steps=150, whole=True)
+    return kept_record(CHAPTER, folder, __file__, n_splits=40, steps=150)
 
 
 def rejudged(record, **changed):
@@ -157,6 +157,7 @@ def test_the_networks_jitter_and_weight_decay_run(tmp_path, colour):
     assert len(plots.main_figure(arrays).axes) == 4 + 3
 
 
+@pytest.mark.slow
 def test_resnet_path_runs(tmp_path, colour, monkeypatch):
     monkeypatch.setitem(grid.AREAS, "fine", (1.0, 0.5))
     monkeypatch.setitem(grid.JITTERS, "fine", ())
@@ -167,6 +168,7 @@ def test_resnet_path_runs(tmp_path, colour, monkeypatch):
     assert found.provenance["data"]["name"] == "colour"
 
 
+@pytest.mark.slow
 def test_a_pause_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(grid.AREAS, "crop", (1.0, 0.5))
     whole = run(tmp_path / "whole", **SHORT)

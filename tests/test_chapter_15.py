@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import in_parts, record_of, red, run_cells, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
 from ssltheory import batchnorm, claims, data, records
 from ssltheory.book import registry
@@ -23,7 +23,7 @@ FOLDED = batchnorm.fold_  # as it is before a fault is planted
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return record_of(CHAPTER, folder, **SMALLER)
+    return kept_record(CHAPTER, folder, __file__, **SMALLER)
 
 
 def plain(value):
@@ -204,6 +204,7 @@ def colour(tmp_path):
     return small | {"batch_size": 8, "n_nets": 2, "n_moons": 2, "moon_steps": 30}
 
 
+@pytest.mark.slow
 def test_convolutions_run(colour, tmp_path):
     found = record_of(CHAPTER, tmp_path / "run", **colour, n_seeds=2)
     assert found.arrays["density"].shape == (8, 2, 2, 3)
@@ -212,6 +213,7 @@ def test_convolutions_run(colour, tmp_path):
     assert TRAINING | {"cells-bn", "margin"} <= outside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "n_seeds"), [("conv", 1), ("mlp", 2)])
 def test_a_run_in_parts_comes_to_the_same(colour, tmp_path, encoder, n_seeds):
     chosen = colour | {"encoder": encoder, "n_seeds": n_seeds}

@@ -197,6 +197,7 @@ def test_other_sizes_run_and_draw(tmp_path):
     assert arrays["deep"].shape == (2, 3, 3, 4, 2)
 
 
+@pytest.mark.slow
 def test_a_run_in_parts_comes_to_the_same(tmp_path):
     small = FEWER | {"dim": 16, "depth": 4, "n_images": 40, "n_test": 20, "n_local": 8}
     small |= {"channels": 4, "blocks": 2, "batch_size": 8, "steps": 8, "n_seeds": 1}

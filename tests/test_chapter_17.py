@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from notebook_cells import in_parts, record_of, red, run_cells, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
 from ssltheory import claims, data, figures, projunn, records, unitary
 from ssltheory.book import registry, scales
@@ -25,7 +25,7 @@ least = partial(record_of, CHAPTER, **TINY | {"toy_steps": 10, "steps": 2, "net_
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return record_of(CHAPTER, folder, **SMALL)
+    return kept_record(CHAPTER, folder, __file__, **SMALL)
 
 
 def rejudged(record, parameters=None, **arrays):
@@ -226,6 +226,7 @@ def colour(tmp_path):
     return {"dataset": str(tmp_path / "colour.npz"), "encoder": "resnet18", "net_steps": 1}
 
 
+@pytest.mark.slow
 def test_paper_path_pauses_and_comes_to_the_same(colour, tmp_path):
     small = colour | {"n_images": 128, "steps": 2, "toy_steps": 10, "resolution": 4}
     record = in_parts(tiny, tmp_path / "parts", **small)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from notebook_cells import in_parts, record_of, red, run_cells, verdicts
+from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
 from ssltheory import claims, data, deep_tensor, denoising, records
 from ssltheory.book import registry, scales
@@ -27,7 +27,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return run_cells(CHAPTER, folder, **SMALLER)["record"]
+    return kept_record(CHAPTER, folder, __file__, **SMALLER)
 
 
 @pytest.fixture
@@ -163,6 +163,7 @@ def test_the_stop_looks_at_no_clean_matrix(record):
         assert at[kind, seed] == (below[0] if len(below) else distance.shape[-1] - 1)
 
 
+@pytest.mark.slow
 def test_large_settings_run_on_colour_images(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "colour.npz", x=rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
@@ -175,6 +176,7 @@ def test_large_settings_run_on_colour_images(tmp_path):
     assert found.provenance["data"]["name"] == "colour"
 
 
+@pytest.mark.slow
 def test_it_pauses_and_comes_to_the_same(tmp_path):
     tiny = partial(record_of, CHAPTER, **scales.values(CHAPTER, "tiny"))
     parts, whole = in_parts(tiny, tmp_path / "parts"), tiny(tmp_path / "whole")

@@ -18,8 +18,9 @@ import yaml
 from conftest import CHAPTER, notebook_of
 from PIL import Image
 
-from ssltheory import claims, cli, figures, records, repository, runner
+from ssltheory import claims, cli, figures, pages, records, repository, runner
 from ssltheory.book import registry, scales
+from ssltheory.errors import RunError
 
 RUN = ("run", CHAPTER)
 
@@ -408,6 +409,29 @@ def test_keep_refuses(ssltheory, here: Path, monkeypatch):
     call = ssltheory("keep", run, "--name", "broken")
     assert (call.code, os.listdir(kept)) == (2, ["tiny"])
     assert "make it again" in call.err
+
+
+@pytest.mark.parametrize("scale", ["tiny", "quick"])
+def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeypatch, scale: str):
+    red = claims.Claim("x", "Something", 2.0, 1.0, 0.1, source="theory", inside=True)
+    assert red.verdict == "fails"
+    run = mock.Mock(chapter=registry.find(CHAPTER), provenance={"scale": scale})
+    run.judged_today.return_value = [red]
+    monkeypatch.setattr(pages.scoreboard, "kept", lambda base: kept)
+    for name in ("shutil", "appendices", "_jupyter_book", "_hold_to"):
+        monkeypatch.setattr(pages, name, mock.Mock())
+    for name in ("_write_chapter", "_write_downloads", "_write_scoreboard", "_write_sweeps"):
+        monkeypatch.setattr(pages, name, mock.Mock())
+    kept = []
+    if scale == "tiny":
+        assert pages.build(mock.MagicMock(), [run])
+        monkeypatch.setattr(pages.scoreboard, "rank", lambda named: 0)
+        kept = [("kept", run)]  # a kept record is judged whatever its scale
+    with pytest.raises(RunError, match=f"fails inside its domain:\n  {CHAPTER} .*: Something"):
+        pages.build(mock.MagicMock(), [run])
+
+
+# Presets
 
 
 @pytest.mark.parametrize("scale", ["tiny", "paper"])

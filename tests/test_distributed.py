@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import os
+import re
 import signal
 import threading
 from functools import partial
@@ -165,9 +166,38 @@ def whole():
     return {name: trained(name) for name in CASES}
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def group(request):
-    return launch(everything, processes=request.param)
+def unevenly():
+    return train.train(
+        encoder(False), train.pairs(*two_views(), batch_size=7), losses.vicreg, steps=1, lr=0.01
+    )
+
+
+def divides_by_zero():
+    raise ZeroDivisionError("a planted fault")
+
+
+#: By number of processes: how a group ends that has measured everything, and what the launch then raises.
+ENDS = {
+    2: (unevenly, InputError, r"7 images cannot be shared out evenly among 2 processes"),
+    4: (divides_by_zero, RunError, r"process \d of 4 failed, after 0 restarts: .*a planted fault"),
+}
+
+
+def measured_and_ended(end, path: Path):
+    found = everything()
+    if distributed.rank() == 0:
+        torch.save(found, path)
+    end()
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def group(request, tmp_path_factory):
+    """What is measured in several processes, ``raised`` by the launch, and the ``number`` of processes."""
+    path, number = tmp_path_factory.mktemp("group") / "found.pt", request.param
+    end, kind, _ = ENDS[number]
+    with pytest.raises(kind) as raised:
+        launch(measured_and_ended, end, path, processes=number, restarts=0)
+    return torch.load(path) | {"raised": str(raised.value), "number": number}
 
 
 # The same as one process
@@ -229,6 +259,7 @@ def dies_once(folder: Path, deaths: int = 1):
     return train.train(encoder(True), views, losses.vicreg, **settings).curve
 
 
+@pytest.mark.slow
 def test_a_killed_process_starts_again_from_the_checkpoint(tmp_path):
     for name in ("killed", "alone"):
         (tmp_path / name).mkdir()
@@ -244,26 +275,9 @@ def test_a_killed_process_starts_again_from_the_checkpoint(tmp_path):
 # What is refused, or fails
 
 
-def unevenly():
-    return train.train(
-        encoder(False), train.pairs(*two_views(), batch_size=7), losses.vicreg, steps=1, lr=0.01
-    )
-
-
-def test_a_batch_that_cannot_be_shared_out_is_refused():
-    with pytest.raises(
-        InputError, match=r"^7 images cannot be shared out evenly among 2 processes"
-    ):
-        launch(unevenly, processes=2)
-
-
-def divides_by_zero():
-    raise ZeroDivisionError("a planted fault")
-
-
-def test_an_error_of_the_function_is_told():
-    with pytest.raises(RunError, match=r"of 2 failed, after 0 restarts: (?s:.*)a planted fault"):
-        launch(divides_by_zero, processes=2, restarts=0)
+def test_a_refusal_and_an_error_of_the_function_are_told(group):
+    *_, message = ENDS[group["number"]]
+    assert re.match(message, group["raised"], re.S)
 
 
 @pytest.mark.parametrize(

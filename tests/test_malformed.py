@@ -1,6 +1,7 @@
 """Malformed input of every kind, from a generator: one message and exit code 2, no traceback, nothing written.
 
-The same examples come at every run; ``SSLTHEORY_EXAMPLES`` asks for more of each kind than an ordinary run takes.
+The same examples come at every run; ``SSLTHEORY_EXAMPLES`` asks for more of each kind than an ordinary run takes,
+which is for the slow tier.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from ssltheory.book.parameters import SCALES, Settings
 from ssltheory.errors import LONGEST, InputError
 
 MORE = int(os.environ.get("SSLTHEORY_EXAMPLES", "0"))
+pytestmark = [pytest.mark.slow] if MORE else []
 CHAPTERS = registry.all_chapters()
 KEPT = ROOT / "book/records/06-directpred/full-cifar10-lossless-subset"  # the smallest
 MEMORY = 10**8  # bytes that the machine is said to have: a bomb need not be large

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.base import AXE_SCRIPT
+from conftest import visit
 
 from ssltheory import explorers
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred, preconditioned, stepwise
 
 CHAPTERS = list(explorers.EXPLORERS)
-SITE = Path(__file__).parents[1] / "_build" / "html"
 PAGE_BYTES = 3_000_000
 
 
@@ -146,7 +146,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_page_computes_what_python_does(page, site, chapter):
-    page.goto(address(site, chapter), wait_until="networkidle")
+    visit(page, address(site, chapter))
     CHECKS[chapter](page)
 
 
@@ -156,7 +156,7 @@ def test_a_wrong_constant_is_seen(page, site, chapter, script, right, wrong):
     assert right in source
     planted = source.replace(right, wrong)
     page.route(f"**/{script}*", lambda route: route.fulfill(body=planted))
-    page.goto(address(site, chapter), wait_until="networkidle")
+    visit(page, address(site, chapter))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         CHECKS[chapter](page)
 
@@ -169,7 +169,7 @@ def test_the_border_of_the_basin_parts_what_survives_from_what_collapses(page, s
             (0, 0.05, 0.1), (0, 0.5), (0.8, 1), (0.5, 3)
         )
     ]
-    page.goto(address(site, "04-no-collapse"), wait_until="networkidle")
+    visit(page, address(site, "04-no-collapse"))
     inside = "(p, s) => p > -0.3 && p < 1.2 && s < 1.5"
     found = in_page(page, f"(given) => directpred.basin_border(given, {inside})", grid)
     for given, border in zip(grid, found, strict=True):
@@ -192,7 +192,7 @@ def picture(page) -> bytes:
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_slider_moves_the_curve_and_the_words_by_keyboard(page, site, chapter):
-    page.goto(address(site, chapter), wait_until="networkidle")
+    visit(page, address(site, chapter))
     come_to_the_plot(page)
     says, at_first = page.locator(".explorer-says"), page.locator(".explorer-says").inner_text()
     before = picture(page)
@@ -220,7 +220,7 @@ def test_every_slider_moves_the_curve_and_the_words_by_keyboard(page, site, chap
 
 
 def test_a_tap_moves_the_start_and_it_collapses(page, site):
-    page.goto(address(site, "04-no-collapse"), wait_until="networkidle")
+    visit(page, address(site, "04-no-collapse"))
     come_to_the_plot(page)
     assert "survives" in page.locator(".explorer-says").inner_text()
     page.locator(".explorer-plot").click(position={"x": 90, "y": 370})
@@ -229,35 +229,32 @@ def test_a_tap_moves_the_start_and_it_collapses(page, site):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_plot_follows_the_theme(page, site, chapter):
-    page.goto(address(site, chapter), wait_until="networkidle")
+def test_in_both_themes_and_in_print(page, site, chapter):
+    """The plot follows the theme, axe-core has nothing against the sliders, and in print the picture stands in."""
+    visit(page, address(site, chapter))
     come_to_the_plot(page)
+    assert not page.locator(".explorer-still").is_visible()
+    page.evaluate(AXE_SCRIPT)
     for theme, ink in (("dark", "#e8e8e8"), ("light", "#1a1a1a")):
         page.emulate_media(color_scheme=theme)
         color = "JSON.stringify(Bokeh.documents.at(-1).roots()[0].axes[0].axis_label_text_color)"
         page.wait_for_function(f"{color}.includes('{ink}')")
-    page.wait_for_function("Bokeh.documents.every(d => d.is_idle)")
+        page.wait_for_function("Bokeh.documents.every(d => d.is_idle)")
+        found = page.evaluate("axe.run('.explorer', {resultTypes: ['violations']})")["violations"]
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
     plots = "document.querySelectorAll('.explorer-plot > .bk-Figure').length"
     page.wait_for_function(f"{plots} == Bokeh.documents.at(-1).roots().length")
     assert not page.faults, "\n".join(page.faults)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_axe_has_nothing_against_the_sliders(page, site, chapter, theme):
-    page.emulate_media(color_scheme=theme)
-    page.goto(address(site, chapter), wait_until="networkidle")
-    come_to_the_plot(page)
-    page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("axe.run('.explorer', {resultTypes: ['violations']})")["violations"]
-    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
+    page.emulate_media(media="print")
+    assert page.locator(".explorer-still img").is_visible()
+    assert not page.locator(".explorer form").is_visible()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_without_javascript_a_picture_stands_in(browser, site, chapter):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(address(site, chapter), wait_until="networkidle")
+    page.goto(address(site, chapter))
     assert not page.locator(".explorer form").is_visible()
     assert "The sliders need JavaScript" in page.locator(".explorer").inner_text()
     image = page.locator(f"img[src*='{chapter}-explorer']")
@@ -268,7 +265,7 @@ def test_without_javascript_a_picture_stands_in(browser, site, chapter):
 
 
 @pytest.fixture(scope="session")
-def compressed_site(site):
+def compressed_site(built):
     """The same pages from a server that compresses text, as those that books are published on do."""
 
     class Compressing(http.server.SimpleHTTPRequestHandler):
@@ -287,7 +284,7 @@ def compressed_site(site):
         def log_message(self, *_):
             pass
 
-    handler = functools.partial(Compressing, directory=str(SITE))
+    handler = functools.partial(Compressing, directory=str(built))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -314,18 +311,8 @@ def test_a_page_with_an_explorer_is_light(browser, compressed_site, chapter):
     context.close()
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_in_print_the_picture_stands_in(page, site, chapter):
-    page.goto(address(site, chapter), wait_until="networkidle")
-    come_to_the_plot(page)
-    assert not page.locator(".explorer-still").is_visible()
-    page.emulate_media(media="print")
-    assert page.locator(".explorer-still img").is_visible()
-    assert not page.locator(".explorer form").is_visible()
-
-
-def test_no_other_page_loads_a_script_of_the_explorers(site):
-    pages = list((SITE / "book").rglob("*.html"))
+def test_no_other_page_loads_a_script_of_the_explorers(built):
+    pages = list((built / "book").rglob("*.html"))
     with_scripts = {p.stem for p in pages if "_static/explorers/" in p.read_text(encoding="utf-8")}
     assert with_scripts == set(CHAPTERS)
 

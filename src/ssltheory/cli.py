@@ -357,12 +357,15 @@ def diff(
 def book(
     jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
     recompute: Annotated[bool, typer.Option(help="Also where a current record is there.")] = False,
+    scale: Annotated[
+        str, typer.Option(help="Of the runs; at tiny only the kept records are judged.")
+    ] = "quick",
 ) -> None:
-    """Run what is needed at the quick scale and build the HTML in _build/html."""
+    """Run what is needed and build the HTML in _build/html."""
     from ssltheory import pages, runner
 
     outcomes = runner.run(
-        [runner.plan(c.id, "quick", {}) for c in registry.all_chapters()], jobs, recompute
+        [runner.plan(c.id, scale, {}) for c in registry.all_chapters()], jobs, recompute
     )
     errors = [outcome.error for outcome in outcomes if outcome.error]
     for error in errors:

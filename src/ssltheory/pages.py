@@ -41,12 +41,12 @@ from ssltheory.repository import repository_url
 KEPT_MARK = "<!-- kept records -->"
 
 
-def build(base: Path, quick: list[Record]) -> Path:
-    """Write the pages from quick runs and kept records, build the HTML, and hold it to what it must show.
+def build(base: Path, runs: list[Record]) -> Path:
+    """Write the pages from runs and kept records, build the HTML, and hold it to what it must show.
 
     Args:
         base: the repository's root.
-        quick: one record a chapter.
+        runs: one record a chapter; those of the tiny scale are shown, not judged.
 
     Returns:
         ``_build/html/index.html``.
@@ -59,21 +59,23 @@ def build(base: Path, quick: list[Record]) -> Path:
     for folder in (made, generated):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    for record in quick:
+    for record in runs:
         kept = [(name, r) for name, r in shown if r.chapter.id == record.chapter.id]
         kept.sort(key=scoreboard.rank)
         _write_chapter(made, record, kept)
         for name, drawn in [*kept[:1], (scoreboard.THIS_BUILD, record)]:
             _write_downloads(generated / "site" / _download(name, drawn), drawn)
-    everything = [*shown, *((scoreboard.THIS_BUILD, record) for record in quick)]
+    this_build = [(scoreboard.THIS_BUILD, record) for record in runs]
+    everything = [*shown, *this_build]
     _write_scoreboard(base, generated, everything)
     appendices.write(base, generated)
     _write_sweeps(base, generated)
     index = _jupyter_book(base)
-    _hold_to(base, quick)
+    _hold_to(base, runs)
+    judged = [*shown, *(own for own in this_build if own[1].provenance["scale"] != "tiny")]
     red = [
         f"{r.chapter.id} ({name}): {c.statement}"
-        for name, r in everything
+        for name, r in judged
         for c in r.judged_today()
         if c.verdict == "fails"
     ]
@@ -224,7 +226,7 @@ def _origin(parts: list[str], stale: list[str], command: str, doors: list[str]) 
 def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -> None:
     """The source notebook's text and code, the run's outputs: prose that has changed needs no new run."""
     chapter = record.chapter
-    run_folder = scales.run_folder(chapter, scales.standard(chapter, "quick"))
+    run_folder = scales.run_folder(chapter, record.parameters)
     executed = nbformat.read(run_folder / "notebook.ipynb", as_version=4)
     outputs = iter(
         cell.outputs
@@ -357,10 +359,10 @@ def _jupyter_book(base: Path) -> Path:
     return base / "_build" / "html" / "index.html"
 
 
-def _hold_to(base: Path, quick: list[Record]) -> None:
+def _hold_to(base: Path, runs: list[Record]) -> None:
     """Every page of the table of contents is there, and every figure of every chapter is on its page."""
     site = base / "_build" / "html"
-    for record in quick:
+    for record in runs:
         page = site / "book" / "chapters" / f"{record.chapter.id}.html"
         source = nbformat.read(
             base / "book" / "chapters" / f"{record.chapter.id}.ipynb", as_version=4
