@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock
 
 from ssltheory import pdf
+from ssltheory.book import cells, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [f"{page}.html" for part in pdf.contents(ROOT).values() for page in part]
@@ -175,15 +176,20 @@ def plainly_made(run: Path) -> bool:
     import yaml
 
     given = nbformat.read(run / "notebook.ipynb", as_version=4).metadata.papermill["parameters"]
-    preset = (ROOT / f"notebooks/presets/tiny/{run.name}.yaml").read_text(encoding="utf-8")
-    return given == yaml.safe_load(preset) | {"out": str(run)}
+    return given == yaml.safe_load(preset(run.name)) | {"out": str(run)}
+
+
+def preset(chapter: str) -> str:
+    """What ``ssltheory preset`` prints of the tiny scale."""
+    return cells.to_yaml(registry.find(chapter), "tiny")
 
 
 def _by_papermill(job) -> None:
     draft = job.folder / "notebook.part.ipynb"
-    preset = ROOT / f"notebooks/presets/tiny/{job.chapter.id}.yaml"
     with tempfile.TemporaryDirectory() as elsewhere:
-        command = [sys.executable, "-m", "papermill", job.notebook, draft, "-f", preset]
+        values = Path(elsewhere, "tiny.yaml")
+        values.write_text(preset(job.chapter.id), encoding="utf-8")
+        command = [sys.executable, "-m", "papermill", job.notebook, draft, "-f", values]
         command += ["-p", "out", job.folder, "--no-progress-bar"]
         done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -256,14 +262,12 @@ def built(request, tmp_path_factory) -> Path:
     """The HTML of the book: of the tiny runs, in a copy of the repository; in the slow tier as a reader builds it."""
     if request.param == "quick":
         return build_book(ROOT)
-    from ssltheory import chapters
-
     repository = copy_repository(tmp_path_factory.mktemp("book") / "repository")
     for name in ("_config.yml", "CITATION.cff"):
         shutil.copy(ROOT / name, repository)
     made = shutil.ignore_patterns("chapters", "generated", "__pycache__")
     shutil.copytree(ROOT / "book", repository / "book", ignore=made)
-    for chapter in chapters.all_chapters():
+    for chapter in registry.all_chapters():
         run = plain_run(chapter.id)
         shutil.copytree(run, repository / "runs" / "tiny" / run.name)
     return build_book(repository, "--scale", "tiny")
