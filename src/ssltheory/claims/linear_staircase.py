@@ -131,7 +131,7 @@ def _worst(values: np.ndarray, inside: np.ndarray, pick=max) -> float:
 def _domain(inside: np.ndarray, bound: str, source: str) -> Group:
     """Claims about the draws inside the domain."""
     note = f"{inside.sum()} of {len(inside)} draws inside the domain ({bound})"
-    return Group(source, inside.any(), note)
+    return Group(source, bool(inside.any()), note)
 
 
 def _exponents(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
