@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from ssltheory.claims.deep_staircase import NAMES, SEES, SMALL, STANDARD, halfway, onsets
+from ssltheory.claims import deep_staircase as readings
+from ssltheory.claims.deep_staircase import NAMES, SMALL, STANDARD, halfway, onsets
 from ssltheory.figures import COLORS, ramp
 
 TIME = "time  t = learning rate × step"
@@ -48,7 +49,8 @@ def panels(arrays: dict[str, np.ndarray], columns: list[tuple[int, int]], seed: 
 
 def loss(axes: Axes, arrays: dict[str, np.ndarray], at: int, start: int, seed: int) -> Axes:
     """Loss against time; dotted: onsets of eigenvalues."""
-    times, method = arrays["times"][at, start], str(arrays["methods"][at])
+    method = str(arrays["methods"][at])
+    times = readings.times(arrays, method, start)
     _marks(axes, arrays, at, start, seed)
     values = arrays["loss"][at, start, seed]
     axes.plot(times, values, color=COLORS[method])
@@ -60,7 +62,9 @@ def spectrum(
     axes: Axes, arrays: dict[str, np.ndarray], name: str, at: int, start: int, seed: int
 ) -> Axes:
     """Eigenvalues against time, one colour a mode; dotted: when one of those the loss sees passes 0.1."""
-    lam, times = arrays[name][at, start, seed], arrays["times"][at, start]
+    method = str(arrays["methods"][at])
+    lam = readings.spectrum(arrays, method, start, name)[seed]
+    times = readings.times(arrays, method, start)
     _marks(axes, arrays, at, start, seed)
     for k, color in enumerate(ramp(lam.shape[1])):
         axes.plot(times, lam[:, k], color=color, lw=1.5)
@@ -89,7 +93,9 @@ def middle(axes: Axes, arrays: dict[str, np.ndarray], at: int = 0) -> Axes:
         pooled = [
             lam[halfway(seen)]
             for lam, seen in zip(
-                arrays["covariance"][at, start], arrays[SEES[method]][at, start], strict=True
+                readings.spectrum(arrays, method, start, "covariance"),
+                readings.spectrum(arrays, method, start),
+                strict=True,
             )
         ]
         logs = np.log10(np.clip(np.concatenate(pooled), 1.1e-6, None))
@@ -117,8 +123,9 @@ def _marks(axes: Axes, arrays, at: int, start: int, seed: int) -> None:
 
 
 def _onsets(arrays, at: int, start: int, seed: int) -> np.ndarray:
-    seen = arrays[SEES[str(arrays["methods"][at])]][at, start, seed]
-    when = onsets(arrays["times"][at, start].astype(float), seen.astype(float))
+    method = str(arrays["methods"][at])
+    seen = readings.spectrum(arrays, method, start)[seed].astype(float)
+    when = onsets(readings.times(arrays, method, start).astype(float), seen)
     return when[np.isfinite(when) & (when > 0)]
 
 

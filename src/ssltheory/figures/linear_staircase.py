@@ -23,7 +23,7 @@ def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
 
 def loss(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Loss against time, the step times of theory marked."""
-    times, closed = _times(arrays, seed), solution(arrays, seed)
+    times, closed = arrays["times"][seed], solution(arrays, seed)
     for k, tau in enumerate(closed.step_times.numpy()):
         label = r"theory: step times $\tau_j$" if k == 0 else None
         axes.axvline(tau, color="#9a9a9a", lw=0.9, ls=(0, (1, 2)), label=label)
@@ -40,7 +40,7 @@ def loss(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
 
 def eigenvalues(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Eigenvalues of C against time, one colour a mode."""
-    times, closed = _times(arrays, seed), solution(arrays, seed)
+    times, closed = arrays["times"][seed], solution(arrays, seed)
     measured = arrays["eigenvalues"][seed]
     predicted = closed.eigenvalues(torch.from_numpy(times)).numpy()
     for k, color in enumerate(ramp(measured.shape[1])):
@@ -87,10 +87,6 @@ def error_against_scale(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     )
     axes.legend(loc="lower right")
     return axes
-
-
-def _times(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
-    return arrays["times"][seed]
 
 
 def _log_time(axes: Axes, times: np.ndarray) -> None:

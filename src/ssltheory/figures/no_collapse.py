@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssltheory.claims.no_collapse import curriculum, decayed, modes, rates, settings
+from ssltheory.claims.no_collapse import curriculum, decayed, log_norms, modes, rates, settings
 from ssltheory.figures import COLORS, THEORY, Look, ramp
 from ssltheory.theory import directpred
 
@@ -25,25 +25,25 @@ def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
 
 def phase_portrait(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Modes in the plane of (p, s), the collapse basin shaded."""
-    given = settings(arrays)
+    constants = settings(arrays)
     p, s = arrays["p"][seed], arrays["s"][seed]
     right, top = 1.1 * max(p.max(), 0.5), 1.3 * max(s.max(), 0.25)
     grid_p, grid_s = np.meshgrid(
         np.linspace(min(p.min(), 0) - 0.04, right, 150), np.linspace(1e-3, top, 150)
     )
-    dead = ~directpred.survives(grid_p, grid_s, **given)
+    dead = ~directpred.survives(grid_p, grid_s, **constants)
     axes.contourf(grid_p, grid_s, dead, levels=[0.5, 1.5], colors=["#f3d3bf"])
-    d_p, d_s, _ = directpred.mode_velocity(grid_p, grid_s, **given)
+    d_p, d_s, _ = directpred.mode_velocity(grid_p, grid_s, **constants)
     axes.streamplot(
         grid_p, grid_s, d_p, d_s, color="#c4c4c4", linewidth=0.5, arrowsize=0.6, density=0.9
     )
     theory = modes(arrays, seed)
-    foretold = directpred.survives(p[0], s[0], **given)
-    for j, alive in enumerate(foretold):
+    predicted = directpred.survives(p[0], s[0], **constants)
+    for j, alive in enumerate(predicted):
         axes.plot(p[:, j], s[:, j], color=ALIVE if alive else DEAD, lw=2.6, zorder=3)
         axes.plot(theory.p[:, j], theory.s[:, j], **DASHED, zorder=4)
     axes.plot(p[0], s[0], "o", color="white", mec=THEORY, ms=4, zorder=5)
-    points = directpred.fixed_points(given["weight_decay"], given["noise"])
+    points = directpred.fixed_points(constants["weight_decay"], constants["noise"])
     axes.plot(points.p_plus, points.s_plus, "o", color=THEORY, ms=7, zorder=6)
     axes.plot(points.p_minus, points.p_minus**2, "X", color=THEORY, ms=7, zorder=6)
     for color, label in ((ALIVE, "measured: survives"), (DEAD, "measured: collapses")):
@@ -65,7 +65,7 @@ def ablations(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Norm of the encoder against time, with and without its two safeguards."""
     colors = (ALIVE, COLORS["control"], COLORS["spectral_contrastive"], COLORS["vicreg"])
     times = arrays["times"]
-    start = arrays["log_norms"][seed, 0, 0]
+    start = log_norms(arrays, "both")[seed, 0]
     for label, color, norm in zip(RUNS, colors, arrays["log_norms"][seed], strict=True):
         axes.plot(times, np.exp(norm - start), color=color, lw=2.6, label=label)
     for theory in decayed(arrays, seed):
