@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 
 from ssltheory.chapters.batch_norm_partitions import BATCHES, FOLDED, GROUPS, TRAINED
 from ssltheory.claims import interval
-from ssltheory.claims.batch_norm_partitions import angles, density, gain, law, offset, run_of
+from ssltheory.claims.batch_norm_partitions import (
+    accuracy,
+    angles,
+    control_gain,
+    density,
+    exact,
+    gain,
+    law,
+    loss,
+)
 from ssltheory.figures import COLORS, THEORY, Look, Markdown, style
 
 NAMES = {
@@ -93,7 +102,7 @@ def offsets(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """How far boundaries miss the data, by depth: root mean square over units, a line a seed."""
     kinds = (("none", "none", "nothing"), ("median", "he", "medians"), ("bn", "bn", "BatchNorm"))
     for name, color, label in kinds:
-        for seed, each in enumerate(np.sqrt((offset(arrays, name) ** 2).mean(-1))):
+        for seed, each in enumerate(np.sqrt((exact(arrays, name, "offset") ** 2).mean(-1))):
             at = np.arange(1, len(each) + 1)
             axes.plot(at, each, color=COLOR[color], lw=1.2, label=None if seed else label)
     axes.set(yscale="log", xlabel="layer", ylabel=r"distance from the best hyperplane ($\sigma$)")
@@ -200,10 +209,10 @@ def descent(axes: Axes, arrays: dict[str, np.ndarray], init: str, title: str) ->
     """Training loss of the five variants: thin, a seed a line, and their mean; averaged over stretches of steps."""
     lowest = np.inf
     for name in TRAINED:
-        loss = run_of(arrays, "loss", init, name)
-        parts = np.array_split(np.arange(len(loss)), min(25, len(loss)))
+        losses = loss(arrays, init, name)
+        parts = np.array_split(np.arange(len(losses)), min(25, len(losses)))
         at = [part.mean() for part in parts]
-        each = np.stack([loss[part].mean(0) for part in parts])
+        each = np.stack([losses[part].mean(0) for part in parts])
         axes.plot(at, each, color=COLOR[name], lw=0.6, alpha=0.35)
         axes.plot(at, each.mean(1), color=COLOR[name], lw=2)
         lowest = min(lowest, each.min())
@@ -217,7 +226,7 @@ def reached(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Test accuracy at the end, a dot a seed: PyTorch's initialisation filled, He's open; the names are the legend."""
     for row, name in enumerate(TRAINED):
         for init, shift, fill in (("torch", -0.13, COLOR[name]), ("he", 0.13, "white")):
-            values = run_of(arrays, "accuracy", init, name)
+            values = accuracy(arrays, init, name)
             axes.plot(values, np.full(len(values), row + shift), "o", color=COLOR[name], mfc=fill)
     labels = [NAMES[name].replace(" in ", "\nin ") for name in TRAINED]
     axes.set_yticks(range(len(TRAINED)), labels)
@@ -243,9 +252,9 @@ def realisations(axes: Axes, arrays: dict[str, np.ndarray], size: int) -> Axes:
 
 def margins(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Gain of margin by size of the groups, and the law of the jitter on the other axis."""
-    mean, half = np.array([interval(values) for values in gain(arrays, 0)]).T
+    mean, half = np.array([interval(values) for values in gain(arrays, "margin")]).T
     axes.errorbar(GROUPS, mean, half, fmt="o-", color=COLOR["he"], capsize=3)
-    control = interval(arrays["control"][0] - arrays["margin"][0, 0])
+    control = interval(control_gain(arrays))
     axes.errorbar(GROUPS[-1], *control, fmt="X", color=COLORS["control"], ms=8, capsize=3)
     place: Look = {"fontsize": 8, "va": "center", "ha": "right", "color": "#555555"}
     axes.annotate("never redrawn", (GROUPS[-1] * 1.15, control[0]), **place)
