@@ -24,7 +24,7 @@ from ssltheory.errors import InputError
 #: v -> M v, for a symmetric M that need not be formed.
 Product = Callable[[Tensor], Tensor]
 TIE = 1e-9  # relative: values closer than this count as equal, or as zero; a root would look like a dimension
-ITERATIVE = 2000  # rows from which on eigenvectors come from Lanczos iterations, not a factorisation
+ITERATIVE = 2000  # rows from which eigenvectors come from Lanczos iterations, not a factorisation
 
 
 # Graphs
