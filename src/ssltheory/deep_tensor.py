@@ -5,10 +5,10 @@
     found = factorize(y, rank=8, noise_variance=0.01)  # y: a noisy matrix
     clean, (u, v) = found.estimate, found.factors
 
-Nothing is learnt from but y itself: no clean data, no training set. Each factor is what a convolutional
-encoder-decoder, of random start, makes of a random input; it fits what neighbours have in common first and noise
-last, so that stopping in time is the regulariser. Lengths of the axes and units of y are free. Convolution along
-an axis means something where neighbours on it resemble each other.
+Only y itself is learnt from: there are no clean data and no training set. Each factor is the output of a randomly
+initialised convolutional encoder-decoder for a random input. It fits what neighbours have in common first and noise
+last, so that stopping in time is the regulariser. The lengths of the axes and the units of y are free. Convolution
+along an axis makes sense if neighbours on it resemble each other.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,9 +25,9 @@ from ssltheory.errors import InputError, RunError
 from ssltheory.progress import track
 
 KINDS = {1: (nn.Conv1d, nn.BatchNorm1d, "linear"), 2: (nn.Conv2d, nn.BatchNorm2d, "bilinear")}
-SCALES, SKIP, SLOPE = 5, 4, 0.2  # official: scales, channels past the scales below, LeakyReLU
-SHORTEST = 3  # of an axis: one scale leaves two entries, the least that BatchNorm takes
-LOOK = 25  # steps between two looks at whether all have stopped: each waits for a GPU
+SCALES, SKIP, SLOPE = 5, 4, 0.2  # official: scales, channels that skip the scales below, LeakyReLU
+SHORTEST = 3  # axis: one scale leaves two entries of it, the fewest that BatchNorm takes
+LOOK = 25  # steps between two checks whether all have stopped: each waits for the GPU
 
 #: ``(members, rank, lengths, channels)`` -> a module that takes and returns ``(1, members * rank, *lengths)``.
 Network = Callable[[int, int, Sequence[int], int], nn.Module]
@@ -35,13 +35,14 @@ Network = Callable[[int, int, Sequence[int], int], nn.Module]
 
 @dataclass(frozen=True)
 class Factorization:
-    """What ``factorize`` found; of several arrays at once, with a leading axis of members throughout.
+    """What ``factorize`` found. For several arrays at once, everything has a leading axis of members.
 
     Attributes:
         estimate: of the shape of y, in its units.
         factors: one for each group of axes, ``(*lengths, rank)``; their products, summed over the rank, are the
             estimate.
-        history: ``(iterates,)`` mean squared distance of each from y, in its units squared, the untrained one first.
+        history: ``(iterates,)`` mean squared distance of each iterate from y, in the units of y squared, the untrained
+            one first.
         step: int64 ``()``, the iterate that was kept.
         stopped: bool ``()``, whether the level of the noise was reached.
     """
@@ -72,35 +73,49 @@ def factorize(
 ) -> Factorization:
     """Fit the outputs of untrained networks to one noisy array: y ≈ Σ_r u_r ∘ v_r (∘ w_r).
 
-    Each group of axes has a network of its own, whose r output channels are the factors along it, and an input z,
-    uniform in [0, 0.1]. Adam descends on the distance from y over all parameters and inputs. Kept is the iterate
-    nearest to y, as in the official code; with ``noise_variance`` the first whose mean squared distance from y is
-    not above it (the discrepancy stop, ours).
+    Each group of axes has its own network, whose r output channels are the factors along it, and its own input z,
+    uniform in [0, 0.1]. Adam minimises the distance from y over all parameters and inputs. The iterate nearest to y is
+    kept, as in the official code, or, with ``noise_variance``, the first whose mean squared distance from y is not
+    above it (the discrepancy stop, ours).
 
     Args:
-        y: two axes or more, a tensor or what becomes one; with several seeds ``(members, ...)``.
+        y: two axes or more, a tensor or anything that can become one; with several seeds ``(members, ...)``.
         rank: r, the number of terms.
         axes: which axes share a network, one or two each: ``[[0], [1]]`` for a matrix, ``[[0], [1], [2]]`` for CP,
-            ``[[0, 1], [2]]`` for image × spectrum. None: each axis has its own. Members are not counted.
-        noise_variance: expected squared error of an entry of y, a number or ``(members,)``. Gaussian: σ²; of
-            (Poisson(τx) + ρ N(0, 1)) / τ: mean(y) / τ + (ρ / τ)². None: no stop, all steps are done.
-        steps: iterates at most.
-        lr: of Adam.
+            ``[[0, 1], [2]]`` for image × spectrum. None: each axis has its own. The axis of members does not count.
+        noise_variance: expected squared error of an entry of y, a number or ``(members,)``. For Gaussian noise σ²; for
+            (Poisson(τx) + ρ N(0, 1)) / τ it is mean(y) / τ + (ρ / τ)². None: no stop, all steps are done.
+        steps: the most iterates.
+        lr: learning rate of Adam.
         loss: mean squared or mean absolute distance from y.
-        nonnegative: softplus behind the networks; for all of them or for each.
-        input_noise: deviation of the noise added to z at every step (official for images: 1/30).
+        nonnegative: softplus behind the networks; one value for all of them or one for each.
+        input_noise: standard deviation of the noise added to z at every step (official for images: 1/30).
         channels: of every layer (official: 128).
-        network: builds another network than ``encoder_decoder``.
-        seed: of the start. Several: y holds as many arrays along a leading axis, which are fitted side by side, each
-            as it would be alone. On one CPU core, 16 matrices of 64 × 64 took a quarter of the time that they take
-            one after another.
-        device: where to compute; None: where y is. The result lies there.
-        callback: given every iterate, ``(step, estimate)``.
+        network: builds the networks instead of ``encoder_decoder``.
+        seed: of the start. With several, y holds as many arrays along a leading axis, which are fitted side by side,
+            each as it would be alone. On one CPU core, 16 matrices of 64 × 64 took a quarter of the time that they
+            take one after another.
+        device: where to compute; None: where y is. The result is there.
+        callback: called with every iterate, ``(step, estimate)``.
+
+    Returns:
+        The estimate, the factors and the history.
 
     Raises:
-        InputError: for a NaN in y, a complex y, an axis too short, axes or a rank that do not fit, a setting out of
-            range.
+        InputError: for a NaN in y, a complex y, an axis too short, axes or a rank that do not fit, or a setting out
+            of range.
         RunError: if the distance from y becomes infinite or NaN.
+
+    Examples:
+        >>> y = torch.outer(torch.linspace(1, 2, 8), torch.linspace(1, 3, 6))  # no noise, rank 1
+        >>> found = factorize(y, rank=1, steps=20, channels=4)
+        >>> u, v = found.factors
+        >>> torch.allclose(u @ v.mT, found.estimate, atol=1e-4)
+        True
+        >>> bool(found.history[found.step] < found.history[0])
+        True
+        >>> factorize(y, rank=1, channels=4, noise_variance=1e3).step.item()  # already in the noise
+        0
     """
     alone = not isinstance(seed, Iterable)
     seeds = list(seed) if isinstance(seed, Iterable) else [seed]
@@ -163,14 +178,14 @@ def factorize(
 
 
 def product(factors: Sequence[Tensor]) -> Tensor:
-    """Σ_r u_r ∘ v_r (∘ w_r) of factors ``(members, rank, entries)``, as a matrix whose columns are the last one's."""
+    """Σ_r u_r ∘ v_r (∘ w_r) of factors ``(members, rank, entries)``, as a matrix: rows run along the last factor."""
     *others, last = factors
     rows = reduce(lambda u, v: (u.unsqueeze(-1) * v.unsqueeze(-2)).flatten(-2), others)
     return rows.mT @ last
 
 
 def stop_step(history: Tensor, noise_variance: float | Tensor) -> Tensor:
-    """The discrepancy stop: first iterate whose squared distance from y is not above the noise's; the last if none is.
+    """The discrepancy stop: the first iterate whose squared distance from y is not above the noise's, or the last.
 
     Args:
         history: ``(..., iterates)``.
@@ -187,22 +202,22 @@ def stop_step(history: Tensor, noise_variance: float | Tensor) -> Tensor:
 def encoder_decoder(
     members: int, rank: int, lengths: Sequence[int], channels: int = 32
 ) -> nn.Sequential:
-    """The official default, a convolutional encoder-decoder with skips, of several members side by side.
+    """The official default, a convolutional encoder-decoder with skips, for several members side by side.
 
-    Up to five scales, of each a convolution of stride 2 and one of stride 1 on the way down, and two on the way up;
-    four channels skip the scales below. Reflected edges, BatchNorm over the entries and LeakyReLU behind every
-    convolution but the last, which is linear. Ours, since the official one takes multiples of 32 from 64 on: there
-    are as many scales as leave two entries of the shortest axis, and odd lengths are rounded up on the way
-    down and interpolated to what they were on the way up.
+    It has up to five scales, each with a convolution of stride 2 and one of stride 1 on the way down, and two on the
+    way up; four channels skip the scales below. Edges are reflected, and every convolution but the last, which is
+    linear, is followed by BatchNorm over the entries and LeakyReLU. The official network takes only multiples of 32
+    from 64 on. So, unlike there, as many scales are used as leave two entries of the shortest axis, and odd lengths
+    are rounded up on the way down and interpolated back on the way up.
 
     Args:
-        members: networks, which share nothing.
+        members: number of networks, which share nothing.
         rank: channels of input and output.
         lengths: of the one or two axes.
         channels: of every layer between.
 
     Returns:
-        ``(1, members * rank, *lengths)`` to the same.
+        A module from ``(1, members * rank, *lengths)`` to the same.
     """
     scales = min(SCALES, (min(lengths) - 1).bit_length() - 1)
     below: nn.Module = nn.Identity()
@@ -214,7 +229,7 @@ def encoder_decoder(
 
 
 class _Scale(nn.Module):
-    """One scale with all that lie below it: ``(1, members * channels_in, ...)`` to ``(1, members * channels, ...)``."""
+    """One scale and all below it: ``(1, members * channels_in, ...)`` to ``(1, members * channels, ...)``."""
 
     def __init__(
         self, members: int, channels_in: int, channels: int, axes: int, below: nn.Module
@@ -247,7 +262,7 @@ class _Scale(nn.Module):
 
 
 class _Factors(nn.Module):
-    """Networks, inputs and, of three groups on, the core c_r of CP: all that is trained."""
+    """All that is trained: networks, inputs and, from three groups on, the core c_r of CP."""
 
     def __init__(
         self,
@@ -269,7 +284,7 @@ class _Factors(nn.Module):
         self.core = nn.Parameter(torch.ones(members, rank, 1)) if len(nets) > 2 else None
 
     def forward(self, noise: float, draws: Sequence[Generator]) -> list[Tensor]:
-        """``(members, rank, entries)`` of each group, the core in the first."""
+        """``(members, rank, entries)`` for each group; the first includes the core."""
         factors = []
         for net, z, positive in zip(self.nets, self.z, self.positive, strict=True):
             if noise:
@@ -280,7 +295,7 @@ class _Factors(nn.Module):
 
 
 class _Best:
-    """The iterate nearest to y so far, of each member that still runs; none runs on below its noise."""
+    """The iterate nearest to y so far, for each member; a member stops once it is as close to y as the noise."""
 
     def __init__(self, level: Tensor) -> None:
         self.level = level
@@ -301,14 +316,14 @@ class _Best:
 
     @property
     def done(self) -> bool:
-        """Whether all have stopped, or one has diverged."""
+        """Whether all members have stopped, or one has diverged."""
         if self.level.device.type != "cpu" and len(self.history) % LOOK:
             return False
         return not (self.running.any() and self.history[-1].isfinite().all())
 
 
 def _drawn(draw: Callable, shape: Sequence[int], generators: Sequence[Generator]) -> Tensor:
-    """``draw`` of the shape, its first axis cut into as many parts as there are generators, one from each."""
+    """``draw`` of the shape; its first axis is cut into equal parts, one from each generator."""
     size = shape[0] // len(generators), *shape[1:]
     return torch.cat([draw(size, generator=g, device=g.device) for g in generators])
 
@@ -324,7 +339,7 @@ def _initialise(net: nn.Module, generators: Sequence[Generator]) -> None:
 
 
 def _level(noise_variance: float | Tensor | None, unit: Tensor) -> Tensor:
-    """The noise's variance of each member in units of the fit; below every distance where none is given."""
+    """The noise's variance for each member in units of the fit; below every distance if none is given."""
     given = -1.0 if noise_variance is None else noise_variance
     given = torch.as_tensor(given, dtype=unit.dtype, device=unit.device)
     if noise_variance is not None and not (given.isfinite() & (given >= 0)).all():

@@ -1,7 +1,7 @@
 """Encoders f: images or rows to embeddings, their initial scale, and several seeds run as one.
 
-Each builder returns an ``nn.Module`` with ``out_features``, freshly initialised by ``initialise_``
-with seed 0. Call ``initialise_(model, seed, scale)`` for another seed or a small start.
+Each builder returns an ``nn.Module`` with ``out_features``, initialised by ``initialise_`` with seed 0.
+Call ``initialise_(model, seed, scale)`` for another seed or a small start.
 """
 
 import copy
@@ -28,15 +28,14 @@ def linear(m: int, d: int, bias: bool = False) -> nn.Linear:
 
 
 def mlp(widths: Sequence[int], batch_norm: bool = False, bias: bool = True) -> nn.Sequential:
-    """Linear layers with ReLU between them (after BatchNorm, where asked for), none after the last.
+    """Linear layers with ReLU between them (after BatchNorm, if wanted), none after the last.
 
     Args:
         widths: ``(m, hidden..., d)``. Images of m values are flattened.
         batch_norm: normalise every hidden layer.
         bias: of every linear layer.
 
-    Raises:
-        InputError: if there are fewer than two widths, or one is below 1.
+    Raises ``InputError`` if there are fewer than two widths, or one is below 1.
     """
     _check_widths("mlp", widths, least=2)
     layers: list[nn.Module] = [nn.Flatten()]
@@ -49,20 +48,19 @@ def mlp(widths: Sequence[int], batch_norm: bool = False, bias: bool = True) -> n
 
 
 def projector(widths: Sequence[int], batch_norm: bool = True) -> nn.Sequential:
-    """The head g of z = g(f(x)): an ``mlp`` with BatchNorm, no biases (as Barlow Twins)."""
+    """The head g of z = g(f(x)): an ``mlp`` with BatchNorm and no biases, as in Barlow Twins."""
     return mlp(widths, batch_norm=batch_norm, bias=False)
 
 
 def small_conv(
     channels_in: int, widths: Sequence[int] = (16, 32, 64), batch_norm: bool = True
 ) -> nn.Sequential:
-    """3×3 convolutions with ReLU, each after the first of stride 2, then the global average (ours).
+    """3×3 convolutions with ReLU, all but the first of stride 2, then the global average (ours).
 
     ``(n, channels_in, h, w) -> (n, widths[-1])``, for 8×8 to 32×32 images. Convolutions have a bias
-    where there is no BatchNorm.
+    if there is no BatchNorm.
 
-    Raises:
-        InputError: if a width is below 1, or there is none.
+    Raises ``InputError`` if a width is below 1, or there is none.
     """
     _check_widths("small_conv", widths, least=1)
     layers: list[nn.Module] = []
@@ -105,11 +103,11 @@ def resnet(
 
 @torch.no_grad()
 def initialise_(module: M, seed: int = 0, scale: float = 1.0) -> M:
-    """He initialisation from a seed of its own, in place, then ``scale_parameters_``.
+    """He initialisation from a given seed, in place, then ``scale_parameters_``.
 
     Weights of linear and convolutional layers are N(0, 2 / fan_in); biases 0; BatchNorm gains 1,
-    shifts 0. Drawn on the CPU in float32: the same numbers on every device, and torch's global seed
-    is untouched.
+    shifts 0. They are drawn on the CPU in float32: the numbers are the same on every device, and
+    torch's global seed is not touched.
 
     Args:
         module: plain layers; stack several (``stack``) after initialising each.
@@ -133,12 +131,12 @@ def scale_parameters_(module: M, factor: float) -> M:
     """Multiply EVERY parameter by ``factor``, in place: weights, biases, norms' gains and shifts.
 
     Without BatchNorm or biases an L-layer net's output scales as factor^L. BatchNorm undoes the
-    scale of the layers before it, and only its own gain counts: with one in front of the last
-    linear layer the output scales as factor² (until its ε = 10⁻⁵ is felt). Look at ``rms`` of the
-    embeddings at step 0.
+    scale of the layers before it, and only its own gain counts: with one before the last linear
+    layer the output scales as factor² (until its ε = 10⁻⁵ matters). Check ``rms`` of the embeddings
+    at step 0.
 
     Raises:
-        InputError: if the factor is not above 0 (at 0 nothing is learned: every gradient is 0).
+        InputError: if the factor is not above 0 (at 0 nothing is learnt: every gradient is 0).
     """
     if not factor > 0:
         raise InputError(f"the scale of the parameters must be above 0, got {factor}")
@@ -156,12 +154,12 @@ def rms(z: Tensor) -> Tensor:
 def stack(models: Sequence[nn.Module]) -> nn.Module:
     """Several models of one shape (seeds) as one module, with a leading axis of seeds.
 
-    ``(n, ...)`` is given to every seed; ``(seeds, n, ...)`` holds each seed's own. Rows are ``(n,
-    m)``, images ``(n, c, h, w)``. Returns ``(seeds, n, d)``. A chain of linear layers and ReLU
-    becomes batched products; anything else goes through ``torch.func.vmap``, BatchNorm included,
-    each seed with its own statistics. On two CPU cores, eight seeds at once took a third of the
-    loop's time for small MLPs and half for ``small_conv`` on 8×8 images. Large nets (ResNets) gain
-    nothing: loop over the seeds.
+    It passes ``(n, ...)`` to every seed; ``(seeds, n, ...)`` has different inputs for each seed. Rows
+    are ``(n, m)``, images ``(n, c, h, w)``. The output is ``(seeds, n, d)``. A chain of linear layers
+    and ReLU becomes batched products; anything else, including BatchNorm, goes through
+    ``torch.func.vmap``, each seed with its own statistics. On two CPU cores, eight seeds at once took a
+    third of the loop's time for small MLPs and half for ``small_conv`` on 8×8 images. Large nets
+    (ResNets) gain nothing: loop over the seeds.
 
     The parameters are copies, stacked along a new first axis.
 
@@ -213,7 +211,7 @@ class _StackedMLP(nn.Sequential):
 
 
 class _Vmapped(nn.Module):
-    """One member's code over stacked parameters and buffers."""
+    """One member's code, mapped over stacked parameters and buffers."""
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -232,12 +230,12 @@ class _Vmapped(nn.Module):
 
 @contextmanager
 def measuring(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
-    """No gradients, evaluation mode; afterwards modes and BatchNorm averages are as they were.
+    """Inside, no gradients and evaluation mode; afterwards modes and BatchNorm averages are as before.
 
     Args:
         model: any module.
-        batch_statistics: BatchNorm uses the statistics of what it is given, as in training, and its
-            running averages (meaningless at step 0) stay as they are.
+        batch_statistics: BatchNorm uses the statistics of its input, as in training, and its running
+            averages (meaningless at step 0) do not change.
     """
     modes = [(module, module.training) for module in model.modules()]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -257,7 +255,7 @@ def measuring(model: nn.Module, batch_statistics: bool = False) -> Iterator[None
 def embed(
     model: nn.Module, x: Tensor, batch_size: int | None = None, batch_statistics: bool = False
 ) -> Tensor:
-    """Embeddings of ``x``, without gradients and without a trace on the model (see ``measuring``).
+    """Embeddings of ``x``, without gradients and without changing the model (see ``measuring``).
 
     Args:
         model: an encoder, or a stack of them.
@@ -266,10 +264,10 @@ def embed(
         batch_statistics: see ``measuring``.
 
     Returns:
-        ``(n, d)``, or ``(seeds, n, d)`` of a stack.
+        ``(n, d)``, or ``(seeds, n, d)`` for a stack.
 
     Raises:
-        InputError: if both a batch size and batch statistics are asked for.
+        InputError: if both a batch size and batch statistics are given.
     """
     if batch_size and batch_statistics:
         raise InputError("batch_statistics are those of all of x: leave batch_size out")
@@ -283,11 +281,11 @@ def activations(
     layers: Sequence[str] | None = None,
     batch_statistics: bool = False,
 ) -> dict[str, Tensor]:
-    """What the named layers put out for ``x``: hidden representations, for their spectra.
+    """The outputs of the named layers for ``x``: hidden representations, for their spectra.
 
     Args:
         model: any module.
-        x: ``(n, ...)``, given in one pass.
+        x: ``(n, ...)``, passed through at once.
         layers: names as in ``model.named_modules()``; None: the direct children (the blocks of a
             ResNet, the layers of an ``mlp``).
         batch_statistics: see ``measuring``.
@@ -318,7 +316,7 @@ def activations(
 
 
 def finish_(net: M, out_features: int, seed: int = 0) -> M:
-    """Give a network its ``out_features`` and its start (``initialise_``), in place."""
+    """Set a network's ``out_features`` and initialise it (``initialise_``), in place."""
     net.out_features = out_features  # type: ignore[assignment]
     return initialise_(net, seed)
 

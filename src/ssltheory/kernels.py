@@ -1,14 +1,14 @@
-"""Kernels: of points, of infinitely wide ReLU networks in closed form, and of the network in hand.
+"""Kernels: of points, of infinitely wide ReLU networks in closed form, and of a given network.
 
 Every kernel takes rows ``x (n, m)`` and, optionally, ``y (n', m)``, and returns float64 ``(n, n')``. It is
-filled a few rows at a time: beside the result only blocks of ``BLOCK`` entries are held, so that 20,000 points
-take the 3.2 GB of their matrix and little more. Where that is too much, ``operator`` multiplies by a kernel
-that is never held at all.
+filled a few rows at a time. Apart from the result only blocks of ``BLOCK`` entries are stored, so that 20,000
+points take the 3.2 GB of their matrix and little more. If that is too much, ``operator`` multiplies by a kernel
+that is never stored.
 
 The networks are those of ``relu_network``, in the parameterisation of Jacot et al. 2018 (arXiv 1806.07572):
-layer l of fan-in m_l computes √(2/m_l) W a (+ b), with every entry of W, and of b where there is one, N(0, 1).
-The 2 is that of ReLU, so that the outputs at the start are distributed as those of a He-initialised
-``encoders.mlp`` of the same widths; the learning rates of its layers differ.
+layer l of fan-in m_l computes √(2/m_l) W a (+ b), with every entry of W, and of b if there is one, N(0, 1).
+The 2 is for ReLU, so that the outputs at the start are distributed like those of a He-initialised
+``encoders.mlp`` of the same widths; the effective learning rates of its layers differ.
 """
 
 import copy
@@ -27,7 +27,7 @@ from torch.nn.modules.conv import _ConvNd
 from ssltheory import encoders
 from ssltheory.errors import InputError
 
-BLOCK = 2**17  # entries of a block: 1 MB in float64, which a core's cache holds
+BLOCK = 2**17  # entries of a block: 1 MB in float64, which fits in a core's cache
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -48,13 +48,13 @@ def rbf(x: Tensor, y: Tensor | None = None, gamma: float = 1.0) -> Tensor:
 
 
 def arc_cosine(x: Tensor, y: Tensor | None = None, degree: int = 1) -> Tensor:
-    """‖x‖ᵏ ‖y‖ᵏ J_k(θ) / π at degree k, with θ the angle between x and y, ``(n, n')``.
+    """‖x‖ᵏ ‖y‖ᵏ J_k(θ) / π for degree k, with θ the angle between x and y, ``(n, n')``.
 
     J_0 = π − θ and J_1 = sin θ + (π − θ) cos θ. It is 2 E[σ(w·x) σ(w·y)] over w ~ N(0, I), for the step function
-    (degree 0) or ReLU (degree 1).
+    (degree 0) or ReLU (degree 1). At degree 0 the origin, which has no angle, counts as orthogonal to every point.
 
     Raises:
-        InputError: for another degree, or at degree 0 a point at the origin, which has no angle.
+        InputError: for another degree.
 
     Source: Cho & Saul 2009, "Kernel methods for deep learning".
     """
@@ -76,11 +76,10 @@ def relu_nngp(x: Tensor, y: Tensor | None = None, depth: int = 1, bias: bool = F
 
     Args:
         x, y: ``(n, m)`` and ``(n', m)``.
-        depth: hidden layers L, 0 or more.
+        depth: number of hidden layers L, 0 or more.
         bias: of every layer.
 
-    Raises:
-        InputError: if the points do not fit one another, or the depth is negative.
+    Raises ``InputError`` if x and y differ in m, or the depth is negative.
     """
     return _by_rows(lambda a, b: _infinite(a, b, depth, bias)[0], x, y)
 
@@ -88,10 +87,10 @@ def relu_nngp(x: Tensor, y: Tensor | None = None, depth: int = 1, bias: bool = F
 def relu_ntk(x: Tensor, y: Tensor | None = None, depth: int = 1, bias: bool = False) -> Tensor:
     """Neural tangent kernel of an infinitely wide ``relu_network``, ``(n, n')``.
 
-    Θ⁰ = Σ⁰ and Θˡ = Σˡ + Θˡ⁻¹ · 2 E[1(u > 0) 1(v > 0)], with Σ and (u, v) as of ``relu_nngp``. For d outputs it is
-    Θ times the identity: each output has this kernel, and no two share one.
+    Θ⁰ = Σ⁰ and Θˡ = Σˡ + Θˡ⁻¹ · 2 E[1(u > 0) 1(v > 0)], with Σ and (u, v) as in ``relu_nngp``. For d outputs it is
+    Θ times the identity: each output has this kernel, and between two outputs it is zero.
 
-    Args, Raises: as of ``relu_nngp``.
+    Arguments and errors are those of ``relu_nngp``.
 
     Source: Jacot et al. 2018 (arXiv 1806.07572), Theorem 1.
     """
@@ -99,7 +98,7 @@ def relu_ntk(x: Tensor, y: Tensor | None = None, depth: int = 1, bias: bool = Fa
 
 
 def relu_network(widths: Sequence[int], bias: bool = False, seed: int = 0) -> nn.Sequential:
-    """The network that ``relu_nngp`` and ``relu_ntk`` are the wide limits of: see the head of this module.
+    """The network whose wide limits are ``relu_nngp`` and ``relu_ntk``: see the module.
 
     Args:
         widths: ``(m, hidden..., d)``; images of m values are flattened.
@@ -107,10 +106,9 @@ def relu_network(widths: Sequence[int], bias: bool = False, seed: int = 0) -> nn
         seed: of the start; every weight (and bias) is N(0, 1), in float32.
 
     Returns:
-        A module with ``out_features``; its last layer is ``[-1]``, the one before it ``[-4]``.
+        A module with ``out_features``; its last linear layer is ``[-1]``, the one before it ``[-4]``.
 
-    Raises:
-        InputError: if there are fewer than two widths, or one is below 1.
+    Raises ``InputError`` if there are fewer than two widths, or one is below 1.
     """
     plain = encoders.mlp(widths, bias=bias)
     layers: list[nn.Module] = []
@@ -129,26 +127,26 @@ def relu_network(widths: Sequence[int], bias: bool = False, seed: int = 0) -> nn
 
 @torch.enable_grad()
 def empirical_ntk(model: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-    """The kernel that gradient descent follows from where a network is now, ``(n, n')``.
+    """The kernel that gradient descent follows from a network's current parameters, ``(n, n')``.
 
-    (1/d) Σ_i Σ_θ ∂f_i(x)/∂θ ∂f_i(y)/∂θ over the d outputs and the trained parameters: the mean of the diagonal blocks
-    of the d × d kernel, the one that theory takes for a network of several outputs (its off-diagonal blocks are left
-    out; they vanish for infinite width).
+    It is (1/d) Σ_i Σ_θ ∂f_i(x)/∂θ ∂f_i(y)/∂θ over the d outputs and the trained parameters: the mean of the diagonal
+    blocks of the d × d kernel, which theory uses for a network of several outputs. The off-diagonal blocks are left
+    out; they vanish for infinite width.
 
-    Layer by layer, and no Jacobian is ever held: with inputs a and backpropagated gradients g_i = ∂f_i/∂(output), a
-    linear layer adds (a(x)·a(y) + β) · (1/d) Σ_i g_i(x)·g_i(y), where β is 1 with a bias. A convolution sums over pairs
-    of places, or, where there are too many of them, multiplies its own per-point gradients.
+    It is computed layer by layer, and no Jacobian is ever stored. With inputs a and backpropagated gradients
+    g_i = ∂f_i/∂(output), a linear layer adds (a(x)·a(y) + β) · (1/d) Σ_i g_i(x)·g_i(y), where β is 1 with a bias. A
+    convolution sums over pairs of places or, if there are too many of them, multiplies its per-point gradients.
 
     Args:
-        model: linear and convolutional layers, anything without trained parameters between them; a float64 copy of it
-            in evaluation mode is what is differentiated. Every point must pass through it alone.
+        model: linear and convolutional layers, with anything that has no trained parameters between them. A float64
+            copy of it in evaluation mode is differentiated. No point may influence the output of another.
         x, y: ``(n, ...)`` and ``(n', ...)`` as the model takes them.
 
     Returns:
         ``(n, n')`` float64.
 
     Raises:
-        InputError: if a trained parameter is in a layer of another kind, or shared by two layers.
+        InputError: if a trained parameter belongs to a layer of another kind, or is shared by two layers.
     """
     model = copy.deepcopy(model).double().eval()
     layers = [m for m in model.modules() if isinstance(m, nn.Linear | _ConvNd) and _trained(m)]
@@ -174,10 +172,10 @@ def empirical_ntk(model: nn.Module, x: Tensor, y: Tensor | None = None) -> Tenso
 
 
 def operator(kernel: Kernel, x: Tensor) -> scipy.sparse.linalg.LinearOperator:
-    """The kernel matrix of ``x`` as something to multiply by, formed block by block anew each time, never held.
+    """The kernel matrix of ``x`` as a linear operator: formed block by block for each product, never stored.
 
     Args:
-        kernel: of two sets of points, as ``rbf`` or ``functools.partial(relu_ntk, depth=3)``.
+        kernel: of two sets of points, such as ``rbf`` or ``functools.partial(relu_ntk, depth=3)``.
         x: ``(n, m)``.
     """
     n = len(x)
@@ -220,7 +218,7 @@ def top_eigenpairs(
 
 
 def alignment(k: Tensor, other: Tensor, centre: bool = True) -> Tensor:
-    """⟨K, K'⟩ / ‖K‖ ‖K'‖, by default after the mean feature is taken out of both: 1 for kernels equal up to scale.
+    """⟨K, K'⟩ / ‖K‖ ‖K'‖, by default after removing the mean feature from both: 1 for kernels equal up to scale.
 
     For Gram matrices z zᵀ of two embeddings it is linear CKA (Kornblith et al. 2019, arXiv 1905.00414).
 
@@ -241,7 +239,7 @@ def alignment(k: Tensor, other: Tensor, centre: bool = True) -> Tensor:
     return (k * other).sum() / (k.norm() * other.norm())
 
 
-POINTS = 1024  # of the empirical kernel, differentiated at a time
+POINTS = 1024  # points differentiated at a time for the empirical kernel
 
 
 class _Scale(nn.Module):
@@ -287,7 +285,7 @@ def _infinite(x: Tensor, y: Tensor, depth: int, bias: bool) -> tuple[Tensor, Ten
 
 
 def _expectations(sigma: Tensor, s_x: Tensor, s_y: Tensor) -> tuple[Tensor, Tensor]:
-    """2 E[relu(u) relu(v)] and 2 E[1(u > 0) 1(v > 0)] for Gaussian u, v of covariance sigma, variances s_x, s_y."""
+    """2 E[relu(u) relu(v)] and 2 E[1(u > 0) 1(v > 0)] for Gaussian u, v with covariance sigma, variances s_x, s_y."""
     norm = s_x.sqrt()[:, None] * s_y.sqrt()
     cosine = (sigma / norm).nan_to_num_(0.0).clamp_(-1, 1)
     step = cosine.arccos().div_(-math.pi).add_(1)
@@ -299,7 +297,7 @@ Pass = tuple[Tensor, Tensor]  # inputs (n, places, in) and gradients (n, d, plac
 
 
 def _passes(model: nn.Module, layers: Sequence[nn.Module], x: Tensor) -> list[Pass]:
-    """What goes forward into every layer, and what comes back to it from each output."""
+    """The input of every layer, and the gradient of each output with respect to the layer's output."""
     calls: dict[nn.Module, list[Pass]] = {layer: [] for layer in layers}
     hooks = [
         layer.register_forward_hook(lambda layer, a, out: calls[layer].append((a[0].detach(), out)))
@@ -352,7 +350,7 @@ def _contribution(layer: nn.Module, x: Pass, y: Pass) -> Tensor:
 
 
 def _with_bias(layer: nn.Module, a: Tensor) -> Tensor:
-    """The inputs that multiply trained parameters: a one for the bias, nothing for a frozen weight."""
+    """The inputs that multiply trained parameters, with a one for the bias; none for a frozen weight."""
     parts = [a] if layer.weight.requires_grad else []
     if layer.bias is not None and layer.bias.requires_grad:
         parts.append(a.new_ones(*a.shape[:2], 1))
@@ -360,7 +358,7 @@ def _with_bias(layer: nn.Module, a: Tensor) -> Tensor:
 
 
 def _places(layer: Any, a: Tensor) -> Tensor:
-    """Inputs as ``(n, places, in)``: of a convolution, its patches."""
+    """Inputs as ``(n, places, in)``: for a convolution, its patches."""
     if isinstance(layer, nn.Linear):
         return a.reshape(len(a), -1, a.shape[-1])
     return F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride).mT
@@ -372,7 +370,7 @@ def _channels_last(layer: nn.Module, g: Tensor) -> Tensor:
 
 
 def _plain(layer: nn.Module) -> bool:
-    """A 2-d convolution that ``unfold`` unfolds."""
+    """Whether it is a 2-d convolution that ``unfold`` can unfold."""
     return (
         isinstance(layer, nn.Conv2d)
         and layer.groups == 1

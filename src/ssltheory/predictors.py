@@ -1,9 +1,9 @@
 """Predictors h of the methods without negatives, p = h(z): learnt by gradient, or set from the embeddings.
 
-Square and linear where nothing else is said: ``weight`` is W_p, ``(d, d)``, and p = W_p z. Those that are set
-hold F = E z zᵀ, uncentred, in buffers, remember what passed through ``forward`` in training mode, and take it
-in by ``update``: once a step, after the optimiser (``train.train(after_step=predictors.after_step)``). All
-their state is in the state dict, so that a checkpoint resumes them.
+They are square and linear unless stated otherwise: ``weight`` is W_p, ``(d, d)``, and p = W_p z. Those that are set
+keep F = E z zᵀ, uncentred, in buffers. They remember the embeddings that pass through ``forward`` in training mode,
+and ``update`` takes these into F: once a step, after the optimiser (``train.train(after_step=predictors.after_step)``).
+All their state is in the state dict, so that a checkpoint resumes them.
 """
 
 import math
@@ -31,7 +31,7 @@ def two_layer(dim: int, hidden: int = 512, bias: bool = False, seed: int = 0) ->
 
 
 def projector(dim_in: int, hidden: int, dim: int, seed: int = 0) -> nn.Sequential:
-    """The head in front of the predictor: as ``two_layer``, with biases, ``(n, dim_in) -> (n, dim)``.
+    """The head in front of the predictor: like ``two_layer``, but with biases, ``(n, dim_in) -> (n, dim)``.
 
     Source: the authors' code of tian2021directpred (512, 512 and 128 units).
     """
@@ -49,7 +49,7 @@ class Symmetric(nn.Module):
     """A learnt linear predictor that stays symmetric, W_p = (V + Vᵀ)/2.
 
     The gradient for V is the symmetrised one, so that gradient descent here and "W_p ← (W_p + W_pᵀ)/2 after
-    each step" (tian2021directpred) are one trajectory, with or without momentum and weight decay.
+    each step" (tian2021directpred) follow the same trajectory, with or without momentum and weight decay.
     """
 
     def __init__(self, dim: int, seed: int = 0) -> None:
@@ -95,12 +95,12 @@ class _FromMoment(nn.Module, ABC):
 
     @torch.no_grad()
     def update(self, z: Tensor | None = None, overwrite: bool = True) -> None:
-        """Take a batch into F, and set ``weight`` from it.
+        """Take a batch into F, and set ``weight`` from F.
 
         Args:
             z: ``(..., dim)`` embeddings; None: all that passed through ``forward`` in training mode since the
-                last update, both views of a step.
-            overwrite: False takes the batch into F and leaves the weight.
+                last update, which are both views of a step.
+            overwrite: False takes the batch into F but does not change the weight.
 
         Raises:
             InputError: if there is no batch.
@@ -120,7 +120,7 @@ class _FromMoment(nn.Module, ABC):
             self.weight.copy_(self.from_moment(self.f))
         self._forget()
 
-    waiting = False  # whether anything passed; what did is in the buffers
+    waiting = False  # whether any embedding has passed; its moment is in the buffers
 
     @torch.no_grad()
     def _remember(self, z: Tensor) -> None:
@@ -143,18 +143,18 @@ class _FromMoment(nn.Module, ABC):
 
 
 class DirectPred(_FromMoment):
-    """W_p = U diag(√(s_j / s_max) + ε) Uᵀ of F = U diag(s) Uᵀ (tian2021directpred), not below 1e-4.
+    """W_p = U diag(√(s_j / s_max) + ε) Uᵀ of F = U diag(s) Uᵀ (tian2021directpred), with eigenvalues of 1e-4 or more.
 
-    In the form of the authors' code. The paper's p_j = √s_j + ε max_j s_j is the same only where s_max = 1: for a
-    spectrum from e⁻⁸ s_max to s_max at ε = 0.1, p_min / p_max is 0.108 at any scale here, and with the paper's form
-    0.040, 0.108, 0.425 at s_max = 0.05, 1, 50. Until the first update W_p = I (ours; the authors' first
-    step has a random one).
+    This is the form of the authors' code. The paper's p_j = √s_j + ε max_j s_j is the same only if s_max = 1. For a
+    spectrum from e⁻⁸ s_max to s_max at ε = 0.1, p_min / p_max is 0.108 at any scale here, but 0.040, 0.108 and 0.425
+    at s_max = 0.05, 1 and 50 in the paper's form. Until the first update W_p = I (ours; the authors' first step uses
+    a random one).
 
     Args:
         dim: d.
-        rho: ρ, the share of F that stays when a batch comes in.
+        rho: ρ, the share of F that is kept when a batch is taken in.
         eps: ε.
-        learn: let the optimiser move ``weight`` between two updates that overwrite it.
+        learn: let the optimiser change ``weight`` between two updates that overwrite it.
 
     Raises:
         InputError: for a setting out of range.
@@ -173,10 +173,10 @@ class DirectPred(_FromMoment):
 class DirectCopy(_FromMoment):
     """W_p = F + ε ‖F‖ I with the spectral norm: no eigenvectors (wang2021directcopy, arXiv 2110.04947).
 
-    Of that paper only the abstract was read: the norm and the defaults are ours. A loss of cosines does
-    not see the scale of W_p.
+    Only the paper's abstract was read: the norm and the defaults are ours. A loss of cosines does not depend on the
+    scale of W_p.
 
-    Args and Raises: as ``DirectPred``.
+    Arguments and errors are those of ``DirectPred``.
     """
 
     def __init__(self, dim: int, rho: float = 0.5, eps: float = 0.3, learn: bool = False) -> None:
@@ -191,11 +191,12 @@ class DirectCopy(_FromMoment):
 class Optimal(nn.Module):
     """W_p = E[z' zᵀ] (E[z zᵀ] + λI)⁻¹, the ridge regression of the target z' on z.
 
-    Better at predicting than what descent finds, and much worse for the representation (Table 1 of
+    It predicts better than the predictor that descent finds, and is much worse for the representation (Table 1 of
     tian2021directpred).
 
     Args:
-        dim: d; ridge: λ.
+        dim: d.
+        ridge: λ.
 
     Raises:
         InputError: for a setting out of range.
@@ -219,7 +220,7 @@ class Optimal(nn.Module):
         """Set ``weight`` from one batch.
 
         Args:
-            z, target: ``(n, dim)``, the online embedding of one view and the target's of the other.
+            z, target: ``(n, dim)``, the online embedding of one view and the target's embedding of the other.
 
         Raises:
             InputError: if the shapes differ.
@@ -236,9 +237,9 @@ class Optimal(nn.Module):
 
 
 class Siamese(nn.Module):
-    """The two networks around a predictor: a view to ``(p, z')``, what ``losses.byol`` takes.
+    """The two networks around a predictor: a view to ``(p, z')``, as ``losses.byol`` takes it.
 
-    p is the predictor's output on the online network's projection, z' the target's projection. The target runs
+    p is the predictor's output for the online network's projection, and z' is the target's projection. The target runs
     in the online network's mode, so its BatchNorm uses the batch, as in the authors' code.
 
     Args:
@@ -246,10 +247,10 @@ class Siamese(nn.Module):
         predictor: of the projection; ``nn.Identity()``: none.
         target: a network of the same shape that follows the online one: its copy (BYOL), or an independent
             one (tian2021directpred's code). None: the online network itself (SimSiam).
-        momentum: γ_a, the share of the target's parameters that stays at a step.
+        momentum: γ_a, the share of the target's parameters that is kept at each step.
 
     Raises:
-        InputError: if the target is of another shape, or momentum is not in [0, 1].
+        InputError: if the target has another shape, or momentum is not in [0, 1].
     """
 
     def __init__(
@@ -282,8 +283,8 @@ def after_step(step: int, model: Siamese, every: int = 1) -> None:
     """For ``train.train``: set a predictor that is not learnt, then move the target.
 
     Args:
-        step: number of the update just done, from 1.
-        model: trained by it.
+        step: number of the update that was just done, from 1.
+        model: the trained model.
         every: a ``DirectPred`` or ``DirectCopy`` takes in every batch and overwrites its weight after updates
             1, 1 + every, … (``functools.partial(after_step, every=5)``).
     """
@@ -297,7 +298,7 @@ def after_step(step: int, model: Siamese, every: int = 1) -> None:
 
 @torch.no_grad()
 def _initialise(module: M, seed: int) -> M:
-    """PyTorch's default, U(±1/√fan_in), of linear layers, from a seed of its own."""
+    """PyTorch's default for linear layers, U(±1/√fan_in), from a given seed."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.Linear):

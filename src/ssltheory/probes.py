@@ -1,9 +1,9 @@
-"""Probes: what a frozen representation knows of the labels, with the standard error of the answer.
+"""Probes: what a frozen representation knows about the labels, with the standard error of the answer.
 
 Each takes embeddings ``(n, d)`` with integer labels ``(n,)`` of a train and a test set and returns
-``(accuracy, standard_error)``; the error is the binomial √(a (1 − a) / n_test): it holds for the
-draw of the test set alone, not of the train set or the encoder's seed. All work is in float64 and
-deterministic. ``ridge_r2`` explains real targets instead, and ``probe_layers`` asks any of them at every layer.
+``(accuracy, standard_error)``. The error is the binomial √(a (1 − a) / n_test): it covers the draw of
+the test set alone, not that of the train set or the encoder's seed. Everything is deterministic and in
+float64. ``ridge_r2`` explains real-valued targets instead, and ``probe_layers`` applies any probe at every layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Accuracy(NamedTuple):
-    """A share of the test set, and its binomial standard error."""
+    """A share of the test set and its binomial standard error."""
 
     accuracy: float
     standard_error: float
@@ -38,7 +38,7 @@ def knn_accuracy(
 
     Args:
         z_train, y_train, z_test, y_test: see the module.
-        k: neighbours.
+        k: number of neighbours.
         chunk: test rows at a time; memory is chunk × n_train.
 
     Raises:
@@ -65,17 +65,18 @@ def linear_probe(
 ) -> Accuracy:
     """Multinomial logistic regression on standardised features, by full-batch L-BFGS from zero.
 
-    Minimises mean cross-entropy + (l2 / 2) ‖W‖²_F, the bias free; scikit-learn's C is 1 / (l2 ·
-    n_train).
+    It minimises mean cross-entropy + (l2 / 2) ‖W‖²_F without a penalty on the bias; scikit-learn's C is
+    1 / (l2 · n_train).
 
     Args:
         z_train, y_train, z_test, y_test: see the module.
         l2: weight of the penalty, above 0 (without it separable classes have no solution).
-        max_iter: of L-BFGS.
+        max_iter: the most iterations of L-BFGS.
 
     Raises:
-        InputError: if the shapes disagree, a value is not finite, or l2 is not above 0.
         RunError: if the gradient is not below 1e-5 after ``max_iter`` iterations.
+
+    Shapes that disagree, a value that is not finite and an l2 that is not above 0 are an ``InputError``.
     """
     z_train, z_test, classes, codes = _prepare(z_train, y_train, z_test, y_test, l2)
     z_train, z_test = _standardise(z_train, z_test)
@@ -113,15 +114,14 @@ def ridge_probe(
 ) -> Accuracy:
     """Ridge regression of one-hot labels on standardised features, in closed form.
 
-    Minimises mean ‖y − Wᵀz − b‖² + l2 ‖W‖²_F, the bias free; scikit-learn's alpha is l2 · n_train.
-    Solved in the smaller of d × d and n × n.
+    It minimises mean ‖y − Wᵀz − b‖² + l2 ‖W‖²_F without a penalty on the bias; scikit-learn's alpha is
+    l2 · n_train. The system solved is the smaller of d × d and n × n.
 
     Args:
         z_train, y_train, z_test, y_test: see the module.
         l2: weight of the penalty, above 0.
 
-    Raises:
-        InputError: if the shapes disagree, a value is not finite, or l2 is not above 0.
+    Raises ``InputError`` if the shapes disagree, a value is not finite, or l2 is not above 0.
     """
     z_train, z_test, classes, codes = _prepare(z_train, y_train, z_test, y_test, l2)
     z_train, z_test = _standardise(z_train, z_test)
@@ -136,8 +136,8 @@ def ridge_r2(
 ) -> Tensor:
     """Share of the variance of each target that a ridge regression explains on the test set, R².
 
-    As ``ridge_probe`` for real targets: R² = 1 − Σ (t − t̂)² / Σ (t − t̄)² with both sums and the mean t̄ over
-    the test set. Zero is what that mean would reach; a regression that is worse is negative.
+    This is ``ridge_probe`` for real targets: R² = 1 − Σ (t − t̂)² / Σ (t − t̄)² with both sums and the mean t̄ over
+    the test set. Predicting that mean gives zero; a regression that does worse is negative.
 
     Args:
         z_train, z_test: embeddings ``(n, d)``.
@@ -179,21 +179,20 @@ def probe_layers(
     """What a probe finds at each of the named layers of a model in evaluation mode.
 
     Feature maps are averaged over their quarters, ``(n, c, h, w) -> (n, 4c)``, so that a probe can tell where in
-    the image something was; smaller maps stay as they are.
+    the image something was. Maps with fewer than four places are not averaged.
 
     Args:
         probe: any of this module's.
         model: not a stack.
         layers: names as in ``model.named_modules()``.
-        train, test: inputs ``(n, ...)`` and what the probe takes with them, labels or targets.
+        train, test: inputs ``(n, ...)`` with their labels or targets, whichever the probe takes.
         batch_size: inputs at a time.
         settings: of the probe.
 
     Returns:
-        One result a layer, in the order of ``layers``.
+        One result for each layer, in the order of ``layers``.
 
-    Raises:
-        InputError: for a layer that the model does not have, and as the probe.
+    Raises ``InputError`` for a layer that the model does not have, and whatever the probe raises.
     """
     (x_train, y_train), (x_test, y_test) = train, test
     z_train, z_test = (_at_layers(model, x, layers, batch_size) for x in (x_train, x_test))
@@ -202,7 +201,7 @@ def probe_layers(
 
 
 def _at_layers(model: nn.Module, x: Tensor, layers: Sequence[str], batch_size: int) -> list[Tensor]:
-    """Rows of features of each layer, ``(n, features)``."""
+    """The features of each layer as rows, ``(n, features)``."""
     chunks = [activations(model, chunk, layers) for chunk in x.split(batch_size)]
     return [torch.cat([_rows(chunk[name]) for chunk in chunks]) for name in layers]
 
@@ -245,7 +244,7 @@ def _prepare(
 
 
 def _standardise(z_train: Tensor, z_test: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean 0 and (biased) deviation 1 on the train set; a constant feature becomes 0."""
+    """Both sets scaled to mean 0 and (biased) deviation 1 on the train set; a constant feature becomes 0."""
     deviation, mean = torch.std_mean(z_train, 0, correction=0)
     constant = deviation <= 1e-12 * mean.abs()
     deviation = torch.where(constant, torch.inf, deviation)

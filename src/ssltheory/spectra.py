@@ -1,4 +1,4 @@
-"""Spectra and subspaces: what is measured of an embedding, in float64 whatever the input."""
+"""Spectra and subspaces of an embedding, computed in float64 whatever the input is."""
 
 import torch
 from torch import Tensor
@@ -14,36 +14,58 @@ def eigenvalues(c: Tensor) -> Tensor:
 
     Returns:
         ``(..., d)`` float64, descending along the last axis.
+
+    Examples:
+        >>> c = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+        >>> [round(lam, 6) for lam in eigenvalues(c).tolist()]
+        [3.0, 1.0]
     """
     return torch.linalg.eigvalsh(c.to(torch.float64)).flip(-1)
 
 
 def participation_ratio(eigenvalues: Tensor) -> Tensor:
-    """(Σλ)² / Σλ², the number of eigenvalues that carry the variance, counted by second moments.
+    """(Σλ)² / Σλ²: how many eigenvalues carry the variance, counted by second moments.
 
     Args:
         eigenvalues: ``(..., d)``, non-negative (rounding below zero is harmless).
 
     Returns:
         ``(...)`` float64 in [1, d]; NaN where every eigenvalue is zero.
+
+    Examples:
+        >>> participation_ratio(torch.tensor([5.0, 5.0, 0.0])).item()
+        2.0
+        >>> participation_ratio(torch.tensor([3.0, 1.0])).item()  # 4² / 10
+        1.6
     """
     lam = eigenvalues.to(torch.float64)
     return lam.sum(-1) ** 2 / (lam**2).sum(-1)
 
 
 def active(eigenvalues: Tensor, share: float = 0.01) -> Tensor:
-    """Which modes carry something: λ_j > ``share`` · λ_max (ours); ``(..., d) -> (..., d)`` bool."""
+    """Which modes carry variance: λ_j > ``share`` · λ_max (ours); ``(..., d) -> (..., d)`` bool.
+
+    Examples:
+        >>> active(torch.tensor([1.0, 0.02, 0.005])).tolist()
+        [True, True, False]
+    """
     return eigenvalues > share * eigenvalues.amax(-1, keepdim=True)
 
 
 def effective_rank(eigenvalues: Tensor) -> Tensor:
-    """exp of the entropy of λ / Σλ (Roy & Vetterli 2007). Negative rounding counts as zero.
+    """exp of the entropy of λ / Σλ (Roy & Vetterli 2007). Rounding below zero counts as zero.
 
     Args:
         eigenvalues: ``(..., d)``.
 
     Returns:
         ``(...)`` float64 in [1, d]; NaN where every eigenvalue is zero.
+
+    Examples:
+        >>> round(effective_rank(torch.tensor([5.0, 5.0, 0.0])).item(), 6)
+        2.0
+        >>> round(effective_rank(torch.tensor([0.5, 0.25, 0.25])).item() ** 2, 6)  # 2^1.5, squared
+        8.0
     """
     lam = eigenvalues.to(torch.float64).clamp(min=0)
     p = lam / lam.sum(-1, keepdim=True)
@@ -51,31 +73,50 @@ def effective_rank(eigenvalues: Tensor) -> Tensor:
 
 
 def second_moment(z: Tensor) -> Tensor:
-    """E z zᵀ, uncentred: ``(..., n, d) -> (..., d, d)`` float64."""
+    """E z zᵀ, uncentred: ``(..., n, d) -> (..., d, d)`` float64.
+
+    Examples:
+        >>> second_moment(torch.tensor([[1.0, 1.0], [3.0, -1.0]])).tolist()
+        [[5.0, -1.0], [-1.0, 1.0]]
+    """
     z = z.to(torch.float64)
     return z.mT @ z / z.shape[-2]
 
 
 def spread(z: Tensor) -> Tensor:
-    """q = √d · mean_k std (z / ‖z‖)_k over the sample: 0 if collapsed, near 1 if isotropic.
+    """q = √d · mean_k std (z / ‖z‖)_k over the sample: 0 if collapsed, close to 1 if isotropic.
 
     Args:
         z: ``(..., n, d)``.
 
     Returns:
         ``(...)`` float64.
+
+    Examples:
+        >>> spread(torch.ones(8, 4)).item()
+        0.0
+        >>> square = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+        >>> round(spread(square).item(), 6)
+        1.0
     """
     z = torch.nn.functional.normalize(z.to(torch.float64), dim=-1)
     return z.shape[-1] ** 0.5 * z.std(-2, correction=0).mean(-1)
 
 
 def off_diagonal(m: Tensor, f: Tensor) -> Tensor:
-    """Share of ‖M‖²_F that lies off the diagonal of Uᵀ M U, U the eigenvectors of F; ``(...)`` float64.
+    """Share of ‖M‖²_F off the diagonal of Uᵀ M U, with U the eigenvectors of F; ``(...)`` float64.
 
-    0 if M has F's eigenvectors, 1 − 1/d on average if it is drawn without regard to F.
+    It is 0 if M has F's eigenvectors, and 1 − 1/d on average if M is drawn independently of F.
 
     Args:
         m: ``(..., d, d)``; f: ``(..., d, d)`` symmetric.
+
+    Examples:
+        >>> f = torch.diag(torch.tensor([2.0, 1.0]))
+        >>> off_diagonal(3 * f, f).item() < 1e-12
+        True
+        >>> round(off_diagonal(torch.tensor([[1.0, 2.0], [2.0, 1.0]]), f).item(), 6)  # 8 / 10
+        0.8
     """
     m, u = m.to(torch.float64), torch.linalg.eigh(f.to(torch.float64)).eigenvectors
     diagonal = (u * (m @ u)).sum(-2)
@@ -88,8 +129,19 @@ def subspace_alignment(a: Tensor, b: Tensor) -> Tensor:
     Args:
         a, b: ``(n, d)`` of full column rank; Q is an orthonormal basis of the columns.
 
+    Returns:
+        A scalar, float64.
+
     Raises:
         InputError: if the shapes differ or d > n.
+
+    Examples:
+        >>> plane = torch.eye(3)[:, :2]
+        >>> turned = plane @ torch.tensor([[1.0, 2.0], [0.0, 3.0]])
+        >>> round(subspace_alignment(plane, turned).item(), 6)  # the same plane
+        1.0
+        >>> round(subspace_alignment(plane, torch.eye(3)[:, 1:]).item(), 6)  # one axis in common
+        0.5
     """
     if a.shape != b.shape or a.shape[-1] > a.shape[-2]:
         raise InputError(
@@ -104,8 +156,8 @@ def step_times(times: Tensor, eigenvalues: Tensor, level: float = 0.5) -> Tensor
     """When each eigenvalue curve first crosses ``level``.
 
     Between the two samples around the crossing, log(λ / (1 − λ)) is taken as linear in t, which is exact
-    for the logistic curves of ``theory.stepwise``. A curve whose sample after the crossing is above one
-    (or before it, not positive) is interpolated linearly instead.
+    for the logistic curves of ``theory.stepwise``. A curve is interpolated linearly instead if its sample
+    before the crossing is not positive, or the one after it is not below one.
 
     Args:
         times: ``(T,)`` rising.
@@ -113,7 +165,13 @@ def step_times(times: Tensor, eigenvalues: Tensor, level: float = 0.5) -> Tensor
         level: in (0, 1).
 
     Returns:
-        ``(d,)`` float64; the first time where a curve starts above the level, inf where it never gets there.
+        ``(d,)`` float64; the first time if a curve starts above the level, inf if it never reaches it.
+
+    Examples:
+        >>> t = torch.linspace(0, 9, 4, dtype=torch.float64)
+        >>> curves = torch.sigmoid(2 * (t[:, None] - torch.tensor([2.5, 4.0, 99.0])))
+        >>> [round(tau, 6) for tau in step_times(t, curves).tolist()]
+        [2.5, 4.0, inf]
     """
     t, lam = times.to(torch.float64), eigenvalues.to(torch.float64)
     above = lam >= level

@@ -1,20 +1,20 @@
 """Unitary and orthogonal matrices that stay so while they are trained, at the price of low-rank steps (projUNN).
 
-A gradient step takes a unitary U off the unitary matrices. kiani2022projunn approximate the step by one of rank k,
-Δ = a bᴴ, and bring it back at a cost of O(k n²), where a dense polar factor or matrix exponential costs O(n³):
+A gradient step takes a unitary U away from the unitary matrices. kiani2022projunn approximate the step by one of rank
+k, Δ = a bᴴ, and bring U back at a cost of O(k n²), where a dense polar factor or matrix exponential costs O(n³):
 
 - ``projunn_d``, *projection*: the unitary matrix nearest to U + Δ;
 - ``projunn_t``, *transport*: along the geodesic whose direction is the tangent part of Δ.
 
-Both turn U within the span Q of b and Uᴴa, at most 2k directions, and leave the rest: U (I + Q (F − I) Qᴴ) with a
-unitary F of 2k × 2k. With N = (Qᴴ Uᴴ a)(Qᴴ b)ᴴ it is the polar factor of I + N, or the exponential of (N − Nᴴ) / 2.
-Written thus a step multiplies U by a unitary matrix and by nothing else, so neither kind drifts.
+Both turn U within the span Q of b and Uᴴa, at most 2k directions, and leave the rest alone: U (I + Q (F − I) Qᴴ) with
+a unitary F of 2k × 2k. With N = (Qᴴ Uᴴ a)(Qᴴ b)ᴴ, F is the polar factor of I + N, or the exponential of (N − Nᴴ) / 2.
+In this form a step multiplies U by a unitary matrix and does nothing else, so neither kind drifts.
 
-``lsi`` and ``column_sampling`` find a and b of a gradient, and ``ProjUNN`` is an optimiser that does all of it:
+``lsi`` and ``column_sampling`` find a and b from a gradient, and ``ProjUNN`` is an optimiser that does all of this:
 
     optimizer = ProjUNN(rnn.parameters(), unitary=[rnn.weight_hh_l0], lr=1e-3)
 
-Every function takes leading axes, of matrices side by side; float32, float64 and their complex kin.
+Every function takes leading axes, for matrices side by side, in float32, float64 and their complex counterparts.
 """
 
 import math
@@ -26,7 +26,7 @@ from torch import Generator, Tensor
 
 from ssltheory.errors import InputError, RunError
 
-LOOSE = 1e-3  # largest unitarity error, per √n, of a parameter that an optimiser takes for unitary
+LOOSE = 1e-3  # largest unitarity error, per √n, of a parameter that an optimiser accepts as unitary
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
@@ -36,20 +36,25 @@ DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 def projunn_d(u: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The unitary matrix nearest to U + a bᴴ in the Frobenius norm: its polar factor, in O(k n²).
 
-    Not unique where U + a bᴴ is singular, which takes a step as large as U itself in some direction.
+    It is not unique where U + a bᴴ is singular, which takes a step as large as U itself in some direction.
 
     Args:
         u: U, ``(..., n, n)``, unitary.
-        a, b: ``(..., n, k)``, k <= n; both may have any rank, zero included.
+        a, b: ``(..., n, k)``, k <= n; both may have any rank, including zero.
 
     Returns:
         ``(..., n, n)``.
 
-    Raises:
-        InputError: if the shapes or dtypes do not belong together.
-        RunError: if there is a NaN or an infinity in them.
+    Raises ``InputError`` if the shapes or dtypes do not match, and ``RunError`` if there is a NaN or an infinity in
+    them.
 
     Source: kiani2022projunn, projUNN-D; the form with a polar factor of 2k × 2k is ours.
+
+    Examples:
+        >>> u, a, b = torch.eye(2), torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [2.0]])
+        >>> moved = projunn_d(u, a, b)
+        >>> torch.allclose(moved, nearest_unitary(u + a @ b.mH), atol=1e-6)
+        True
     """
     return _turned(u, a, b, lambda n: nearest_unitary(n + _eye(n)))
 
@@ -57,11 +62,16 @@ def projunn_d(u: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def projunn_t(u: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """U exp(Uᴴ Π(a bᴴ)) with Π(X) = (X − U Xᴴ U) / 2, the part of X that is tangent at U, in O(k n²).
 
-    Agrees with ``projunn_d`` up to the square of the step. Of real matrices it never changes the determinant's sign.
+    It agrees with ``projunn_d`` up to the square of the step. It never changes the sign of a real matrix's determinant.
 
-    Args, Returns, Raises: as ``projunn_d``.
+    Arguments, result and errors are those of ``projunn_d``.
 
     Source: kiani2022projunn, projUNN-T.
+
+    Examples:
+        >>> u, quarter = torch.eye(2), torch.tensor([[torch.pi], [0.0]])
+        >>> projunn_t(u, quarter, torch.tensor([[0.0], [1.0]])).round().abs().tolist()  # a quarter turn
+        [[0.0, 1.0], [1.0, 0.0]]
     """
     return _turned(u, a, b, lambda n: torch.linalg.matrix_exp((n - n.mH) / 2))
 
@@ -70,11 +80,19 @@ def nearest_unitary(x: Tensor) -> Tensor:
     """The polar factor X (Xᴴ X)^−½, the unitary matrix nearest to X, by a singular value decomposition in O(n³).
 
     Args:
-        x: ``(..., n, n)``. If singular, one of its nearest.
+        x: ``(..., n, n)``. If it is singular, the result is one of several nearest matrices.
+
+    Returns:
+        ``(..., n, n)``.
 
     Raises:
-        InputError: if it is not square, or of another dtype.
-        RunError: if it holds a NaN or an infinity.
+        RunError: if x holds a NaN or an infinity.
+
+    An x that is not square, or is of another dtype, is an ``InputError``.
+
+    Examples:
+        >>> nearest_unitary(torch.tensor([[3.0, 0.0], [0.0, -0.5]])).round().abs().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     _check_square("nearest_unitary", x)
     try:
@@ -85,7 +103,12 @@ def nearest_unitary(x: Tensor) -> Tensor:
 
 
 def unitarity_error(u: Tensor) -> Tensor:
-    """‖Uᴴ U − I‖_F, zero for a unitary matrix: ``(..., n, n) -> (...)``."""
+    """‖Uᴴ U − I‖_F, zero for a unitary matrix: ``(..., n, n) -> (...)``.
+
+    Examples:
+        >>> unitarity_error(torch.eye(2)).item(), unitarity_error(2 * torch.eye(1)).item()  # 2² − 1
+        (0.0, 3.0)
+    """
     _check_square("unitarity_error", u)
     return torch.linalg.matrix_norm(u.mH @ u - _eye(u))
 
@@ -103,7 +126,7 @@ def _turned(u: Tensor, a: Tensor, b: Tensor, factor: Callable[[Tensor], Tensor])
 
 
 def _from_left(x: Tensor, a: Tensor) -> Tensor:
-    """Xᴴ a, read along the rows of X: for thin a many times as fast as ``x.mH @ a``."""
+    """Xᴴ a, read along the rows of X: many times as fast as ``x.mH @ a`` if a is thin."""
     return (a.mH @ x).mH
 
 
@@ -113,7 +136,7 @@ def _from_left(x: Tensor, a: Tensor) -> Tensor:
 def lsi(g: Tensor, k: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
     """G ≈ a bᴴ of rank k: G on the span of k random combinations of its rows. Exact if its rank is at most k.
 
-    With the rows of Rᴴ G, R Gaussian (only its span counts), as the columns of b, orthonormal, a = G b.
+    The columns of b are the rows of Rᴴ G made orthonormal, with R Gaussian (only its span counts), and a = G b.
 
     Args:
         g: G, ``(..., n, m)``.
@@ -123,10 +146,15 @@ def lsi(g: Tensor, k: int, generator: Generator | None = None) -> tuple[Tensor, 
     Returns:
         a, ``(..., n, k)``, and b, ``(..., m, k)``.
 
-    Raises:
-        InputError: for a k out of range.
+    Raises ``InputError`` if k is out of range.
 
     Source: kiani2022projunn, the LSI approximation.
+
+    Examples:
+        >>> g = torch.outer(torch.arange(4.0), torch.arange(3.0))  # of rank 1
+        >>> a, b = lsi(g, k=1, generator=torch.Generator().manual_seed(0))
+        >>> torch.allclose(a @ b.mH, g, atol=1e-5)
+        True
     """
     _check_rank(g, k)
     r = torch.randn(*g.shape[:-1], k, generator=generator, dtype=g.dtype, device=g.device)
@@ -137,10 +165,10 @@ def lsi(g: Tensor, k: int, generator: Generator | None = None) -> tuple[Tensor, 
 def column_sampling(
     g: Tensor, k: int, generator: Generator | None = None, columns: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """G ≈ a bᴴ of rank k: G projected on columns of its own, drawn in proportion to their norms.
+    """G ≈ a bᴴ of rank k: G projected onto some of its columns, drawn in proportion to their norms.
 
-    ``columns`` of them are drawn without replacement; a is their span, or, if they are more than k, their k
-    LARGEST singular directions; b = Gᴴ a. A zero gradient has a zero approximation.
+    ``columns`` of them are drawn without replacement; a spans them or, if there are more than k, their k LARGEST
+    singular directions; b = Gᴴ a. A zero gradient has a zero approximation.
 
     Args:
         g: G, ``(..., n, m)``.
@@ -152,9 +180,15 @@ def column_sampling(
         a, ``(..., n, k)``, orthonormal, and b, ``(..., m, k)``.
 
     Raises:
-        InputError: for a k or a number of columns out of range.
+        InputError: if k or the number of columns is out of range.
 
     Source: kiani2022projunn, column sampling.
+
+    Examples:
+        >>> g = torch.outer(torch.arange(4.0), torch.arange(3.0))  # of rank 1
+        >>> a, b = column_sampling(g, k=1, generator=torch.Generator().manual_seed(0))
+        >>> torch.allclose(a @ b.mH, g, atol=1e-5)
+        True
     """
     _check_rank(g, k)
     columns = k if columns is None else columns
@@ -177,7 +211,13 @@ def random_unitary(
     dtype: torch.dtype = torch.complex128,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Haar-distributed unitary matrices, orthogonal for a real dtype: ``(*shape, n)`` for ``shape = (..., n)``."""
+    """Haar-distributed unitary matrices, orthogonal for a real dtype: ``(*shape, n)`` for ``shape = (..., n)``.
+
+    Examples:
+        >>> u = random_unitary(5, 3, generator=torch.Generator().manual_seed(0))
+        >>> u.shape, bool((unitarity_error(u) < 1e-12).all())
+        (torch.Size([5, 3, 3]), True)
+    """
     z = torch.randn(*shape, shape[-1], generator=generator, dtype=dtype, device=device)
     q, r = torch.linalg.qr(z)
     phases = torch.sgn(r.diagonal(0, -2, -1))
@@ -188,14 +228,24 @@ def random_unitary(
 def henaff_(weight: Tensor, generator: Generator | None = None) -> Tensor:
     """Fill real matrices with rotations of pairs of coordinates by angles uniform in [−π, π), in place.
 
-    A start for recurrent layers that are to remember; an odd last coordinate is left as it is.
+    It is a start for recurrent layers that should remember. An odd last coordinate is not rotated.
 
     Args:
         weight: ``(..., n, n)``.
-        generator: on its device.
+        generator: on the device of the weight.
+
+    Returns:
+        The weight.
 
     Raises:
-        InputError: if it is not square and real.
+        InputError: if the weight is not square and real.
+
+    Examples:
+        >>> weight = henaff_(torch.empty(3, 3), torch.Generator().manual_seed(0))
+        >>> weight[2].tolist()  # an odd last coordinate
+        [0.0, 0.0, 1.0]
+        >>> bool(weight[0, 0] == weight[1, 1]) and bool(weight[0, 1] == -weight[1, 0])
+        True
     """
     _check_square("henaff_", weight)
     if weight.is_complex():
@@ -217,27 +267,37 @@ def henaff_(weight: Tensor, generator: Generator | None = None) -> Tensor:
 class ProjUNN(torch.optim.Optimizer):
     """Trains some square parameters as unitary matrices, by rank-k steps, and the others as usual.
 
-    An update is RMSprop's −lr g / (√v + ε), or −lr g. A unitary parameter takes it divided by ``divider``, cut to rank
-    k and handed to ``projunn_t`` or ``projunn_d``: O(k n²), like a plain update. Every ``reproject_every`` steps the
+    An update is RMSprop's −lr g / (√v + ε), or −lr g. For a unitary parameter it is divided by ``divider``, cut to rank
+    k and passed to ``projunn_t`` or ``projunn_d``: O(k n²), like a plain update. Every ``reproject_every`` steps the
     parameter is replaced by its nearest unitary matrix, so that rounding does not add up.
 
     Args:
         params: all parameters, e.g. ``model.parameters()``.
-        unitary: those of them, ``(..., n, n)``, that stay unitary (orthogonal, if real); they must be so at the start.
+        unitary: those of them, ``(..., n, n)``, that stay unitary (orthogonal if real); they must start unitary.
         lr: learning rate.
         rank: k.
         method: ``"t"`` (transport) or ``"d"`` (projection).
         approximation: ``"lsi"`` or ``"columns"``.
-        alpha: share of RMSprop's moving average that stays; None: plain gradient descent.
+        alpha: share of RMSprop's moving average that is kept at each step; None: plain gradient descent.
         eps: ε.
-        divider: of the learning rate of unitary parameters; the paper's recurrent networks have 32.
-        reproject_every: steps; 0: never.
-        seed: of the approximation; the numbers of a step depend on it and on the step alone.
+        divider: divides the learning rate of unitary parameters; 32 in the paper's recurrent networks.
+        reproject_every: number of steps between two reprojections; 0: never.
+        seed: of the approximation; the random numbers of a step depend only on it and on the step.
 
     Raises:
         InputError: for a setting out of range; for a parameter that is not square, not unitary, or smaller than k.
 
-    Source: kiani2022projunn; of complex gradients the squared modulus is averaged, and the reprojection is ours.
+    Source: kiani2022projunn; the reprojection, and averaging the squared modulus of complex gradients, are ours.
+
+    Examples:
+        >>> u, quarter_turn = torch.nn.Parameter(torch.eye(2)), torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+        >>> optimizer = ProjUNN([u], unitary=[u], lr=0.3, alpha=None, divider=1.0)
+        >>> for _ in range(20):
+        ...     optimizer.zero_grad()
+        ...     (u - quarter_turn).square().sum().backward()
+        ...     optimizer.step()
+        >>> u.round().abs().tolist(), unitarity_error(u).item() < 1e-5
+        ([[0.0, 1.0], [1.0, 0.0]], True)
     """
 
     def __init__(

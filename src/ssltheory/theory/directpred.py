@@ -1,21 +1,22 @@
 """Why a predictor and a stop-gradient prevent collapse (tian2021directpred, arXiv 2102.06810).
 
-Online W ``(n2, n1)``, target W_a, linear predictor W_p ``(n2, n2)``, two views x1, x2 of an image x:
+With an online network W ``(n2, n1)``, a target W_a, a linear predictor W_p ``(n2, n2)`` and two views x1, x2
+of an image x, the loss
 
     J = ½ E ‖W_p W x1 − sg(W_a x2)‖²
 
-sees of the data only X = E x̄ x̄ᵀ (x̄ the mean view of an image) and X' = E Cov(view | image). With
-R = −W_p W (X + X') + W_a X its gradient flow is
+depends on the data only through X = E x̄ x̄ᵀ (x̄ the mean view of an image) and X' = E Cov(view | image).
+With R = −W_p W (X + X') + W_a X its gradient flow is
 
     dW_p/dt = α_p R Wᵀ − η W_p,   dW/dt = W_pᵀ R − η W,   dW_a/dt = β (W − W_a).
 
-Where X = I, X' = σ² I, W_a = τ W and W_p shares the eigenvectors of F = W X Wᵀ, it falls apart into
-modes (p_j, s_j), eigenvalues of W_p and F. Matrices are float64 torch tensors, modes NumPy arrays
-of any shape that broadcast.
+Where X = I, X' = σ² I, W_a = τ W and W_p shares the eigenvectors of F = W X Wᵀ, the flow splits into
+modes (p_j, s_j), eigenvalues of W_p and F. Matrices are float64 torch tensors; modes are NumPy arrays
+of any shapes that broadcast.
 
 t is flow time: learning rate × step. The weight decay η is what an optimiser calls ``weight_decay``
-(added to the gradient, so multiplied by its learning rate); the paper's simulations write η̄ = lr · η.
-σ² is ``noise``, W_a's rate β of an average with momentum γ_a is (1 − γ_a) / lr.
+(added to the gradient, so multiplied by the learning rate); the paper's simulations write η̄ = lr · η.
+σ² is ``noise``. For a moving average with momentum γ_a the rate β is (1 − γ_a) / lr.
 """
 
 from dataclasses import dataclass
@@ -36,16 +37,23 @@ def view_moments(x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
     """X and X' from pairs of views: the symmetrised cross-moment and E (x_a − x_b)(x_a − x_b)ᵀ / 2.
 
     X is the Γ of ``theory.stepwise``. Both are unbiased for views drawn independently given the image,
-    so that a finite X may have small negative eigenvalues.
+    so that X from finitely many images may have small negative eigenvalues.
 
     Args:
-        x_a, x_b: ``(n, n1)``, row i of both views of one image.
+        x_a, x_b: ``(n, n1)``; row i of both is a view of one image.
 
     Returns:
         X and X', ``(n1, n1)`` float64.
 
     Raises:
         InputError: if the shapes differ.
+
+    Examples:
+        >>> x_a = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> x_b = torch.tensor([[1.0, 0.0], [0.0, -1.0]])  # the second feature changes its sign
+        >>> x, x_prime = view_moments(x_a, x_b)
+        >>> x.diagonal().tolist(), x_prime.diagonal().tolist()
+        ([0.5, -0.5], [0.0, 1.0])
     """
     if x_a.shape != x_b.shape or x_a.ndim != 2:
         raise InputError(
@@ -60,7 +68,12 @@ def view_moments(x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
 def expected_loss(w: Tensor, w_p: Tensor, w_a: Tensor, x: Tensor, x_prime: Tensor) -> Tensor:
     """J = ½ tr W_p W (X+X') Wᵀ W_pᵀ − tr W_p W X W_aᵀ + ½ tr W_a (X+X') W_aᵀ, a scalar.
 
-    Half of one direction of ``losses.byol`` without its normalisation.
+    It is half of one direction of ``losses.byol`` without normalisation.
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> expected_loss(2 * one, one, 2 * one, one, 0.25 * one).item()  # W_p = I pays ‖W‖² σ²
+        1.0
     """
     p, second = w_p @ w, x + x_prime
     return (p @ second * p).sum() / 2 - (p @ x * w_a).sum() + (w_a @ second * w_a).sum() / 2
@@ -73,6 +86,14 @@ class MatrixFlow:
     Attributes:
         times: ``(T,)``.
         w, w_p, w_a: ``(T, n2, n1)``, ``(T, n2, n2)``, ``(T, n2, n1)``.
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> path = matrix_flow(one, None, one, one, torch.tensor([1.0, 2.0]))
+        >>> path.w.shape
+        torch.Size([2, 1, 1])
+        >>> [round(w, 4) for w in path.w.flatten().tolist()]  # no predictor: e^−t
+        [0.3679, 0.1353]
     """
 
     times: Tensor
@@ -95,7 +116,7 @@ def matrix_flow(
     stop_gradient: bool = True,
     symmetric: bool = False,
 ) -> MatrixFlow:
-    """The flow of W, W_p and W_a, integrated numerically; nothing is assumed of the start.
+    """The flow of W, W_p and W_a from any start, integrated numerically.
 
     Args:
         w: ``(n2, n1)`` W(0).
@@ -106,13 +127,23 @@ def matrix_flow(
         weight_decay, alpha_p: η >= 0 and α_p > 0.
         beta: rate of the moving average; None: W_a = W (SimSiam).
         stop_gradient: False lets the gradient through the target as well; not with ``beta``.
-        symmetric: symmetrise the predictor's gradient (a symmetric W_p stays so).
+        symmetric: symmetrise the predictor's gradient (a symmetric W_p then stays symmetric).
 
     Raises:
-        InputError: for shapes that do not fit, or a setting out of range.
-        RunError: if the integration fails.
+        InputError: if shapes do not fit, or a setting is out of range.
+
+    An integration that fails raises ``RunError``.
 
     Source: tian2021directpred, Lemma 1 (dynamics).
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> path = matrix_flow(one, one, one, one, torch.tensor([50.0]))  # σ² = 1
+        >>> round(path.w_p.item(), 6)  # τ / (1 + σ²)
+        0.5
+        >>> path = matrix_flow(one, one, one, one, torch.tensor([50.0]), stop_gradient=False)
+        >>> path.w.abs().item() < 1e-6  # collapses
+        True
     """
     _check_settings(weight_decay, alpha_p=alpha_p, beta=beta)
     if beta is not None and not stop_gradient:
@@ -149,7 +180,7 @@ def matrix_flow(
 def balance(
     w: Tensor, w_p: Tensor, t: Tensor | float, weight_decay: float, alpha_p: float = 1.0
 ) -> Tensor:
-    """C = e^{2ηt} (W Wᵀ − W_pᵀ W_p / α_p), which the flow conserves whatever W_a, X and X' do.
+    """C = e^{2ηt} (W Wᵀ − W_pᵀ W_p / α_p), which the flow conserves whatever W_a, X and X' are.
 
     Args:
         w, w_p: ``(..., n2, n1)`` and ``(..., n2, n2)``; t: ``(...)`` their times.
@@ -157,8 +188,15 @@ def balance(
     Returns:
         ``(..., n2, n2)`` symmetric.
 
-    Source: tian2021directpred, Theorem 1. The restatement in the appendix lacks 1/α_p: with it the
-    drift is below 1e-9 over t = 12, without it C moves by 1.8 at α_p = 3 and 35 at α_p = ½ (one random start each).
+    Source: tian2021directpred, Theorem 1. The restatement in the appendix lacks 1/α_p. With that factor the drift is
+    below 1e-9 over t = 12; without it C moves by 1.8 at α_p = 3 and by 35 at α_p = ½ (one random start each).
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> path = matrix_flow(2 * one, one, one, one, torch.tensor([0.0, 3.0]), weight_decay=0.1)
+        >>> c = balance(path.w, path.w_p, path.times, weight_decay=0.1)
+        >>> [round(entry, 6) for entry in c.flatten().tolist()]  # 2² − 1²
+        [3.0, 3.0]
     """
     growth = torch.exp(2 * weight_decay * torch.as_tensor(t, dtype=torch.float64))[..., None, None]
     return growth * (w @ w.mT - w_p.mT @ w_p / alpha_p)
@@ -169,8 +207,8 @@ def decay_matrix(x: Tensor, x_prime: Tensor, w_p: Tensor, weight_decay: float) -
 
     H = X' ⊗ (W_pᵀ W_p + I) + X ⊗ (W_p − I)ᵀ (W_p − I) + η I.
 
-    λ_min(H) >= λ_min(X') + η, so ‖W‖ decays to zero if X' is positive definite or η > 0. With X' singular and
-    η = 0, directions that no augmentation changes may survive, where W_p turns into I.
+    λ_min(H) >= λ_min(X') + η, so ‖W‖ decays to zero if X' is positive definite or η > 0. If X' is singular and
+    η = 0, directions that no augmentation changes may survive: W_p becomes the identity there.
 
     Args:
         x, x_prime: ``(n1, n1)``; w_p: ``(n2, n2)``.
@@ -179,6 +217,11 @@ def decay_matrix(x: Tensor, x_prime: Tensor, w_p: Tensor, weight_decay: float) -
         ``(n1 n2, n1 n2)`` float64, symmetric; vec(W) is ``w.mT.flatten()``.
 
     Source: tian2021directpred, Theorem 2.
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> decay_matrix(one, 0.5 * one, 3 * one, weight_decay=1.0).item()  # 0.5 (3² + 1) + (3 − 1)² + 1
+        10.0
     """
     x, x_prime, w_p = (m.to(torch.float64) for m in (x, x_prime, w_p))
     one = torch.eye(len(w_p), dtype=torch.float64, device=w_p.device)
@@ -189,7 +232,7 @@ def decay_matrix(x: Tensor, x_prime: Tensor, w_p: Tensor, weight_decay: float) -
 def weights_without_predictor(
     w: Tensor, x_prime: Tensor, times: Tensor, weight_decay: float = 0.0, stop_gradient: bool = True
 ) -> Tensor:
-    """W(t) = W(0) exp(−(X' + ηI) t), the collapse without a predictor; 2X' without stop-gradient as well.
+    """W(t) = W(0) exp(−(X' + ηI) t), the collapse without a predictor; with 2X' if there is no stop-gradient either.
 
     Args:
         w: ``(n2, n1)`` W(0); x_prime: ``(n1, n1)`` symmetric; times: ``(T,)``.
@@ -197,8 +240,14 @@ def weights_without_predictor(
     Returns:
         ``(T, n2, n1)`` float64.
 
-    Source: tian2021directpred, Theorem 2. It prints (X' + ηI) W, whose shapes fit only where n1 = n2; the factor
-    stands on the right.
+    Source: tian2021directpred, Theorem 2. The paper prints (X' + ηI) W, whose shapes fit only if n1 = n2; the factor
+    belongs on the right.
+
+    Examples:
+        >>> one, times = torch.eye(1), torch.tensor([1.0, 2.0])
+        >>> w = weights_without_predictor(one, one, times, weight_decay=0.5)
+        >>> [round(entry, 6) for entry in w.log().flatten().tolist()]  # −(X' + η) t
+        [-1.5, -3.0]
     """
     rates, v = torch.linalg.eigh(x_prime.to(torch.float64) * (1 if stop_gradient else 2))
     times = torch.as_tensor(times, dtype=torch.float64, device=rates.device).reshape(-1, 1, 1)
@@ -217,7 +266,7 @@ def eigenspace_flow(
     alpha_p: float = 1.0,
     symmetric: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """F(t) and W_p(t) where X = I, X' = σ² I and W_a = τ W, with the symmetrised predictor.
+    """F(t) and W_p(t) where X = I, X' = σ² I and W_a = τ W, with a symmetrised predictor.
 
     dW_p/dt = −½ α_p (1+σ²) {W_p, F} + α_p τ F − η W_p,
     dF/dt = −(1+σ²) {W_pᵀ W_p, F} + τ (W_pᵀ F + F W_p) − 2ηF.
@@ -230,11 +279,16 @@ def eigenspace_flow(
     Returns:
         F and W_p, ``(T, d, d)`` each.
 
-    Raises:
-        InputError: for shapes that do not fit, or a setting out of range.
-        RunError: if the integration fails.
+    Raises ``InputError`` if shapes do not fit or a setting is out of range, and ``RunError`` if the integration
+    fails.
 
     Source: tian2021directpred, assumptions 1–3 and Theorem 3.
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> f, w_p = eigenspace_flow(one, one, torch.tensor([50.0]), noise=1.0)
+        >>> round(w_p.item(), 6), round(f.item(), 6)  # 1 / (1 + σ²), and its square
+        (0.5, 0.25)
     """
     _check_settings(weight_decay, noise=noise, alpha_p=alpha_p)
     _check_shapes((f, w_p.shape), (w_p, f.shape[::-1]))
@@ -252,7 +306,13 @@ def eigenspace_flow(
 
 
 def commutator(f: Tensor, w_p: Tensor) -> Tensor:
-    """L = F W_p − W_p F, zero where the eigenspaces of F and a symmetric W_p agree; ``(..., d, d)``."""
+    """L = F W_p − W_p F, zero where the eigenspaces of F and a symmetric W_p agree; ``(..., d, d)``.
+
+    Examples:
+        >>> f, w_p = torch.diag(torch.tensor([2.0, 1.0])), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> commutator(f, w_p).tolist()
+        [[0.0, 1.0], [-1.0, 0.0]]
+    """
     return f @ w_p - w_p @ f
 
 
@@ -276,6 +336,11 @@ def commutator_decay(
         ``(..., d, d)`` symmetric.
 
     Source: tian2021directpred, Theorem 3.
+
+    Examples:
+        >>> one = torch.eye(1)
+        >>> commutator_decay(one, 0.5 * one, noise=1.0).item()  # 2 (1/2 + 1/4) − 1/2
+        1.0
     """
     one = torch.eye(f.shape[-1], dtype=f.dtype, device=f.device)
     k = (1 + noise) * (alpha_p / 2 * f + w_p @ w_p) - tau * w_p
@@ -283,22 +348,32 @@ def commutator_decay(
 
 
 def optimal_predictor(f: Tensor, *, noise: float, tau: float = 1.0, ridge: float = 0.0) -> Tensor:
-    """W_p = τ F ((1+σ²) F + ρI)⁻¹, where the predictor rests at a fixed F; ρ = η/α_p.
+    """W_p = τ F ((1+σ²) F + ρI)⁻¹, at which the predictor rests if F is fixed; ρ = η/α_p.
 
     Args:
         f: ``(..., d, d)`` symmetric, and positive definite if ``ridge`` is 0.
 
+    Returns:
+        ``(..., d, d)``.
+
     Source: tian2021directpred, the section on optimal predictors.
+
+    Examples:
+        >>> f = torch.diag(torch.tensor([2.0, 0.5]))
+        >>> w_p = optimal_predictor(f, noise=1.0, ridge=1.0)
+        >>> [round(p, 6) for p in w_p.diagonal().tolist()]  # 2 / (2 · 2 + 1), 0.5 / (2 · 0.5 + 1)
+        [0.4, 0.25]
     """
     one = torch.eye(f.shape[-1], dtype=f.dtype, device=f.device)
     return tau * torch.linalg.solve((1 + noise) * f + ridge * one, f, left=False)
 
 
 def alignment(w_p: Tensor, f: Tensor) -> Tensor:
-    """a_j = ⟨u_j, W_p u_j⟩ / ‖W_p u_j‖ for the eigenvectors u_j of F, in the order of falling s_j.
+    """a_j = ⟨u_j, W_p u_j⟩ / ‖W_p u_j‖ for the eigenvectors u_j of F, in order of descending s_j.
 
-    Signed: −1 is an eigenvector of W_p with a negative eigenvalue. Dead modes (s_j near 0) say little and drag
-    a plain mean; report the mean over active ones with their number (``spectra.eigenvalues(f)`` has the s_j).
+    The sign counts: −1 means an eigenvector of W_p with a negative eigenvalue. Dead modes (s_j near 0) say little
+    and would bias a plain mean: report the mean over the active ones together with their number
+    (``spectra.eigenvalues(f)`` has the s_j).
 
     Args:
         w_p: ``(..., d, d)`` any; f: ``(..., d, d)`` symmetric, uncentred.
@@ -310,6 +385,11 @@ def alignment(w_p: Tensor, f: Tensor) -> Tensor:
         InputError: if the shapes do not fit.
 
     Source: tian2021directpred, Figure 2.
+
+    Examples:
+        >>> f, w_p = torch.diag(torch.tensor([2.0, 1.0])), torch.tensor([[3.0, 0.0], [4.0, -1.0]])
+        >>> [round(a, 6) for a in alignment(w_p, f).tolist()]  # 3 / 5, and a negative eigenvalue
+        [0.6, -1.0]
     """
     if w_p.shape[-2:] != f.shape[-2:] or f.shape[-1] != f.shape[-2]:
         raise InputError(
@@ -322,7 +402,14 @@ def alignment(w_p: Tensor, f: Tensor) -> Tensor:
 
 
 def asymmetry(w_p: Tensor) -> Tensor:
-    """‖W_p − W_pᵀ‖_F / ‖W_p‖_F: 0 if symmetric, about √2 for independent entries; ``(...)`` float64."""
+    """‖W_p − W_pᵀ‖_F / ‖W_p‖_F: 0 if symmetric, about √2 for independent entries; ``(...)`` float64.
+
+    Examples:
+        >>> asymmetry(torch.tensor([[0.0, 1.0], [1.0, 0.0]])).item()
+        0.0
+        >>> round(asymmetry(torch.tensor([[0.0, 1.0], [0.0, 0.0]])).item() ** 2, 6)
+        2.0
+    """
     w_p = w_p.to(torch.float64)
     return (w_p - w_p.mT).norm(dim=(-2, -1)) / w_p.norm(dim=(-2, -1))
 
@@ -336,10 +423,19 @@ def aligned_start(
     """W = U diag(√s) Vᵀ and W_p = U diag(p) Uᵀ with random orthogonal U and V: modes (p_j, s_j) where X = I.
 
     Args:
-        p, s: ``(d,)``, s >= 0; generator: of U and V, on the CPU.
+        p, s: ``(d,)``, s >= 0.
+        generator: draws U and V, on the CPU.
 
     Returns:
         W, W_p and U, ``(d, d)`` float64 each.
+
+    Examples:
+        >>> p, s = torch.tensor([0.5, 0.2]), torch.tensor([4.0, 1.0])
+        >>> w, w_p, u = aligned_start(p, s, torch.Generator().manual_seed(0))
+        >>> [round(mode, 6) for mode in in_modes(w @ w.mT, u).tolist()]
+        [4.0, 1.0]
+        >>> commutator(w @ w.mT, w_p).abs().max().item() < 1e-12
+        True
     """
     p, s = (torch.as_tensor(z).to(torch.float64) for z in (p, s))
     draws = torch.randn(2, len(p), len(p), generator=generator, dtype=torch.float64)
@@ -348,18 +444,31 @@ def aligned_start(
 
 
 def in_modes(matrix: Tensor, u: Tensor) -> Tensor:
-    """The diagonal of Uᵀ M U, ``(..., d, d) -> (..., d)``: p_j of W_p, s_j of F."""
+    """The diagonal of Uᵀ M U, ``(..., d, d) -> (..., d)``: the p_j of W_p, or the s_j of F.
+
+    Examples:
+        >>> matrix, u = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.eye(2).flip(1)
+        >>> in_modes(matrix, u).tolist()
+        [4.0, 1.0]
+    """
     return torch.einsum("...ij,ik,jk->...k", matrix, u, u)
 
 
 @dataclass(frozen=True)
 class FixedPoints:
-    """Where a mode rests beside zero; NaN where everything collapses.
+    """Where a mode can rest apart from zero; NaN where everything collapses.
 
     Attributes:
         p_minus: the saddle; on the parabola s = p²/α_p, starts below it collapse.
-        p_plus: the stable point that was learnt.
+        p_plus: the stable point of a mode that is learnt.
         s_plus: p_plus² / α_p.
+
+    Examples:
+        >>> points = fixed_points(weight_decay=0.12, noise=1.0)
+        >>> round(float(points.p_minus), 6), round(float(points.p_plus), 6)  # (1 ± 0.2) / 4
+        (0.2, 0.3)
+        >>> round(float(points.s_plus), 6)
+        0.09
     """
 
     p_minus: np.ndarray
@@ -370,7 +479,7 @@ class FixedPoints:
 def fixed_points(
     weight_decay: ArrayLike, noise: ArrayLike, tau: ArrayLike = 1.0, alpha_p: ArrayLike = 1.0
 ) -> FixedPoints:
-    """p_± = [τ ± √(τ² − 4η(1+σ²))] / 2(1+σ²); zero, stable for η > 0, is the third.
+    """p_± = [τ ± √(τ² − 4η(1+σ²))] / 2(1+σ²); zero, stable for η > 0, is the third fixed point.
 
     On the parabola dp/dt = −(1+σ²) p (p − p_−)(p − p_+); the caption of the paper's Figure 4 lacks the (1+σ²).
     The Jacobian at p_± has the eigenvalues −2η and 2τp − 3(1+σ²)p² − η.
@@ -378,10 +487,14 @@ def fixed_points(
     Args:
         weight_decay, noise, tau, alpha_p: η >= 0, σ² >= 0, τ, α_p > 0; numbers or arrays that broadcast.
 
-    Raises:
-        InputError: for a setting out of range.
+    Raises ``InputError`` if a setting is out of range.
 
     Source: tian2021directpred, section 3 (fixed points of the decoupled dynamics).
+
+    Examples:
+        >>> points = fixed_points(weight_decay=[0.0, 0.12, 0.13], noise=1.0)
+        >>> points.p_plus.round(6).tolist()  # no fixed point above η = 1/8
+        [0.5, 0.3, nan]
     """
     _check_settings(weight_decay, noise=noise, alpha_p=alpha_p)
     eta, noise, tau = (np.asarray(z, dtype=np.float64) for z in (weight_decay, noise, tau))
@@ -392,27 +505,52 @@ def fixed_points(
 
 
 def collapse_threshold(noise: ArrayLike, tau: ArrayLike = 1.0) -> np.ndarray:
-    """τ² / 4(1+σ²), the weight decay above which every start collapses (tian2021directpred, section 3)."""
+    """τ² / 4(1+σ²), the weight decay above which every start collapses (tian2021directpred, section 3).
+
+    Examples:
+        >>> float(collapse_threshold(noise=1.0))
+        0.125
+    """
     return np.square(tau) / (4 * (1 + np.asarray(noise)))
 
 
 def alignment_threshold(noise: ArrayLike, tau: ArrayLike = 1.0) -> np.ndarray:
     """τ² / 9(1+σ²), the weight decay above which K > 0 everywhere on the parabola s = p²/α_p.
 
-    Ours; the paper states the condition mode by mode (Eq. 17).
+    This threshold is ours; the paper states the condition mode by mode (Eq. 17).
+
+    Examples:
+        >>> float(alignment_threshold(noise=0.0, tau=3.0))
+        1.0
+        >>> round(float(alignment_threshold(1.0) / collapse_threshold(1.0)), 6)  # always 4/9
+        0.444444
     """
     return np.square(tau) / (9 * (1 + np.asarray(noise)))
 
 
 def growth(p, *, weight_decay: float, noise: float, tau=1.0) -> np.ndarray:
-    """Δ = p [τ − (1+σ²) p] − η: a mode's s grows at the rate 2Δ (tian2021directpred, Eq. 17)."""
+    """Δ = p [τ − (1+σ²) p] − η; a mode's s grows at the rate 2Δ (tian2021directpred, Eq. 17).
+
+    Examples:
+        >>> growth(0.25, weight_decay=0.0, noise=1.0)  # the largest is the collapse threshold
+        0.125
+        >>> growth(0.5, weight_decay=0.0, noise=1.0)  # p = 1 / (1 + σ²) is at rest
+        0.0
+    """
     return p * (tau - (1 + noise) * p) - weight_decay
 
 
 def alignment_rate(
     p, s, *, weight_decay: float, noise: float, tau=1.0, alpha_p: float = 1.0
 ) -> np.ndarray:
-    """K_jj = ½ [α_p (1+σ²) s + η] − Δ, at which a mode's eigenvector aligns (tian2021directpred, Eq. 17)."""
+    """K_jj = ½ [α_p (1+σ²) s + η] − Δ, the rate at which a mode's eigenvector aligns (tian2021directpred, Eq. 17).
+
+    Examples:
+        >>> alignment_rate(0.25, 0.25, weight_decay=0.0, noise=1.0)  # 0.25 − Δ
+        0.125
+        >>> alignment_rate(0.25, 0.0625, weight_decay=0.0, noise=1.0)  # small s: misaligns
+        -0.0625
+    """
     pull = (alpha_p * (1 + noise) * s + weight_decay) / 2
     return pull - growth(p, weight_decay=weight_decay, noise=noise, tau=tau)
 
@@ -433,6 +571,12 @@ def mode_velocity(
     dτ/dt = β (1−τ) − τ (ds/dt)/2s  (0 without ``beta``).
 
     Source: tian2021directpred, section 3 (decoupled dynamics).
+
+    Examples:
+        >>> [float(v) for v in mode_velocity(0.25, 1.0, weight_decay=0.0, noise=1.0)]
+        [0.5, 0.25, 0.0]
+        >>> [float(v) for v in mode_velocity(0.5, 1.0, weight_decay=0.0, noise=1.0)]  # at rest
+        [0.0, 0.0, 0.0]
     """
     p, s, tau = np.broadcast_arrays(p, s, tau)
     gap = tau - (1 + noise) * p
@@ -448,7 +592,14 @@ class Modes:
 
     Attributes:
         times: ``(T,)``.
-        p, s, tau: ``(T, ...)`` eigenvalues of W_p and F, and w_a / w, of each mode.
+        p, s, tau: ``(T, ...)``, for each mode the eigenvalues of W_p and F, and w_a / w.
+
+    Examples:
+        >>> modes = mode_flow([0.5, 1.0], 1.0, [0.0, 50.0], weight_decay=0.0, noise=1.0)
+        >>> modes.p.round(6).tolist()  # both end at 1 / (1 + σ²)
+        [[0.5, 1.0], [0.5, 0.5]]
+        >>> modes.s.round(6).tolist()
+        [[1.0, 1.0], [1.0, 0.25]]
     """
 
     times: np.ndarray
@@ -470,17 +621,24 @@ def mode_flow(
 ) -> Modes:
     """The flow of decoupled modes, integrated numerically.
 
-    It is log s that is integrated: no rounding takes s below zero. Without ``beta`` τ is a constant. With it every
-    mode has a τ_j of its own, which starts at ``tau`` (0 where the target starts at zero): the paper's single τ
-    (assumption 1) holds only where the modes are alike.
+    The integration is in log s, so that rounding cannot take s below zero. Without ``beta``, τ is constant. With it,
+    each mode has its own τ_j, which starts at ``tau`` (0 if the target starts at zero): the paper's single τ
+    (assumption 1) holds only if the modes are alike.
 
     Args:
         p, s, tau: starts, ``(...)`` that broadcast; s > 0.
         times: ``(T,)`` rising, from 0 or later.
 
     Raises:
-        InputError: for a setting out of range.
-        RunError: if the integration fails.
+        InputError: if a setting is out of range.
+
+    An integration that fails raises ``RunError``.
+
+    Examples:
+        >>> p = np.array([0.15, 0.25])  # on both sides of p_− = 0.2
+        >>> modes = mode_flow(p, p**2, [300.0], weight_decay=0.12, noise=1.0)
+        >>> np.abs(modes.p[-1]).round(3).tolist()
+        [0.0, 0.3]
     """
     _check_settings(weight_decay, noise=noise, alpha_p=alpha_p, beta=beta)
     if not (np.asarray(s) > 0).all():
@@ -493,10 +651,15 @@ def mode_flow(
 
 
 def mode_integral(p, s, t, *, weight_decay: float, alpha_p: float = 1.0) -> np.ndarray:
-    """c = e^{2ηt} (s − p²/α_p), conserved: s = p²/α_p + c e^{−2ηt}, whatever τ does.
+    """c = e^{2ηt} (s − p²/α_p), which is conserved whatever τ does: s = p²/α_p + c e^{−2ηt}.
 
-    Source: tian2021directpred, section 3. The main text prints c with the opposite sign: s then misses
-    p²/α_p + c e^{−2ηt} by 0.2 to 1 on three starts, and by less than 1e-11 with this one.
+    Source: tian2021directpred, section 3. The main text prints c with the opposite sign. With that sign s misses
+    p²/α_p + c e^{−2ηt} by 0.2 to 1 on three starts, with this one by less than 1e-11.
+
+    Examples:
+        >>> modes = mode_flow(0.5, 1.0, [0.0, 3.0], weight_decay=0.1, noise=1.0)
+        >>> mode_integral(modes.p, modes.s, modes.times, weight_decay=0.1).round(6).tolist()
+        [0.75, 0.75]
     """
     return np.exp(2 * weight_decay * np.asarray(t)) * (s - np.square(p) / alpha_p)
 
@@ -506,18 +669,24 @@ def passage_time(
 ) -> np.ndarray:
     """Time from p_0 to p on the parabola s = p²/α_p at constant τ: the closed form of the trajectory, as t(p).
 
-    −(1+σ²) t = Σ_r ln[(p − r)/(p_0 − r)] / Π_{q≠r} (r − q) over the roots r = 0, p_−, p_+, a complex pair above the
-    collapse threshold; with η = 0, where two of them meet, its limit. Our integral of the equation in
-    ``fixed_points``.
+    −(1+σ²) t = Σ_r ln[(p − r)/(p_0 − r)] / Π_{q≠r} (r − q) over the roots r = 0, p_−, p_+, of which the last two are
+    a complex pair above the collapse threshold. With η = 0, where two roots coincide, it is the limit of that sum.
+    The integration of the equation in ``fixed_points`` is ours.
 
     Args:
-        p_0, p: > 0, both on one side of every fixed point, p downstream of p_0.
+        p_0, p: positive, with p downstream of p_0 and no fixed point between them.
 
     Returns:
-        Broadcast of both.
+        The shape to which both broadcast.
 
     Raises:
         InputError: exactly at the collapse threshold, or if p cannot be reached from p_0.
+
+    Examples:
+        >>> settings = {"weight_decay": 0.12, "noise": 1.0}
+        >>> (p,) = mode_flow(0.25, 0.25**2, [10.0], **settings).p
+        >>> round(float(passage_time(0.25, p, **settings)), 6)
+        10.0
     """
     _check_settings(weight_decay, noise=noise)
     p_0, p = np.asarray(p_0, dtype=np.float64), np.asarray(p, dtype=np.float64)
@@ -544,7 +713,13 @@ def passage_time(
 
 
 class EndState(NamedTuple):
-    """p and s at the end, ``(...)`` each; s = 0 is collapse."""
+    """p and s at the end, ``(...)`` each; s = 0 is collapse.
+
+    Examples:
+        >>> end = end_state(0.0, 0.75, noise=1.0)
+        >>> float(end.p), float(end.s)  # 1/2, and 1/4 + c
+        (0.5, 1.0)
+    """
 
     p: np.ndarray
     s: np.ndarray
@@ -555,10 +730,16 @@ def end_state(
 ) -> EndState:
     """Where a start (p, s > 0) ends without weight decay, exactly, with p* = τ/(1+σ²) and c = s − p²/α_p.
 
-    c > 0, or p > 0 and p* >= √(α_p |c|): (p*, p*²/α_p + c). Otherwise it collapses, to (sign(p) √(α_p |c|), 0).
+    If c > 0, or if p > 0 and p* >= √(α_p |c|), it ends at (p*, p*²/α_p + c). Otherwise it collapses to
+    (sign(p) √(α_p |c|), 0).
 
-    Ours. The paper's condition s > p²/α_p (c > 0) is sufficient, not necessary: of 300 starts drawn from p in [−1, 1],
-    s in [0, 1] (σ² = ¼, τ = α_p = 1), 63 had p > 0 below the parabola, and 55 of those survived.
+    This result is ours. The paper's condition s > p²/α_p (c > 0) is sufficient but not necessary: of 300 starts drawn
+    with p in [−1, 1] and s in [0, 1] (σ² = ¼, τ = α_p = 1), 63 had p > 0 below the parabola, and 55 of those survived.
+
+    Examples:
+        >>> end = end_state([0.75, -0.75], 0.5, noise=1.0)  # both below the parabola, c = −1/16
+        >>> end.p.tolist(), end.s.tolist()
+        ([0.5, -0.25], [0.1875, 0.0])
     """
     _check_settings(0.0, noise=noise, alpha_p=alpha_p)
     p, s = np.asarray(p, dtype=np.float64), np.asarray(s, dtype=np.float64)
@@ -579,12 +760,17 @@ def survives(
     tau: float = 1.0,
     alpha_p: float = 1.0,
 ) -> np.ndarray:
-    """Whether a start (p, s) ends at (p_+, s_+) instead of collapsing; of shape ``(...)``, bool.
+    """Whether a start (p, s) ends at (p_+, s_+) instead of collapsing; ``(...)`` bool.
 
-    c e^{−2ηt} brings every start to the parabola s = p²/α_p, where p_− decides: p at t = 10/η, where c is 2e-9 of its
-    start, is compared with p_−.
+    As c e^{−2ηt} decays, every start approaches the parabola s = p²/α_p, where p_− decides. So p is compared with p_−
+    at t = 10/η, when c e^{−2ηt} has fallen to 2e-9 of its start.
 
     Source: the collapse basin of tian2021directpred, section 3.
+
+    Examples:
+        >>> p = np.array([0.15, 0.25])  # on both sides of p_− = 0.2
+        >>> survives(p, p**2, weight_decay=0.12, noise=1.0).tolist()
+        [False, True]
     """
     points = fixed_points(weight_decay, noise, tau, alpha_p)
     p, s = np.broadcast_arrays(np.asarray(p, np.float64), np.asarray(s, np.float64))
@@ -614,12 +800,17 @@ def _logarithmic(weight_decay: float, noise: float, **settings):
 
 
 class DirectSetLimit(NamedTuple):
-    """Where DirectSet ends, from W(0) = δI.
+    """Where DirectSet ends from W(0) = δI.
 
     Attributes:
         threshold: δ above which the features survive.
-        scale: w such that W → w P_S; 0 where everything collapses.
+        scale: w such that W → w P_S; 0 if everything collapses.
         filters: whether the nuisance dies from every start.
+
+    Examples:
+        >>> limit = directset_limit(weight_decay=0.3, noise=1.0)  # above 1/4: everything collapses
+        >>> limit.threshold, limit.scale, limit.filters
+        (inf, 0.0, True)
     """
 
     threshold: float
@@ -639,8 +830,15 @@ def directset_limit(
     Args:
         weight_decay, noise: η and σ²; exponent: a; eps: ε >= 0.
 
-    Source: wang2021directcopy (arXiv 2110.04947), of which only the abstract was read: the statement was
-    derived anew and holds in simulation to 1e-3. ε is ours.
+    Source: wang2021directcopy (arXiv 2110.04947). Only its abstract could be read; the statement was derived anew and
+    agrees with simulation to 1e-3. ε is ours.
+
+    Examples:
+        >>> limit = directset_limit(weight_decay=0.24, noise=1.0, exponent=0.5)  # (1 ± 0.2) / 2
+        >>> round(limit.threshold, 6), round(limit.scale, 6), limit.filters
+        (0.4, 0.6, True)
+        >>> directset_limit(weight_decay=0.24, noise=1.0, exponent=0.5, eps=0.5).threshold
+        0.0
     """
     _check_settings(weight_decay, noise=noise, exponent=exponent)
     feature = fixed_points(weight_decay, 0.0)
@@ -669,6 +867,13 @@ def directset_flow(
 
     Returns:
         ``(T, n2, n1)`` float64.
+
+    Examples:
+        >>> x, x_prime = torch.eye(2), torch.diag(torch.tensor([0.0, 1.0]))  # the second is nuisance
+        >>> times = torch.tensor([200.0])
+        >>> (w,) = directset_flow(torch.eye(2), x, x_prime, times, weight_decay=0.24, exponent=0.5)
+        >>> [round(entry, 4) for entry in w.diagonal().abs().tolist()]  # the limit's scale, and 0
+        [0.6, 0.0]
     """
     _check_settings(weight_decay, exponent=exponent)
     a, b = (m.to(torch.float64).cpu().numpy() for m in (x, x_prime))

@@ -1,10 +1,10 @@
-"""Statistical dependence: HSIC and its kin, and independent components found with a covariance penalty.
+"""Statistical dependence: HSIC and related measures, and independent components from a covariance penalty.
 
 mialon2022variance, arXiv 2209.14905. With an elementwise projector ψ, the squared covariances of the projector's
-output off the blocks of a coordinate are HSIC with the kernel k(a, b) = ψ(a)ᵀ ψ(b) (its Lemma 1), so that
+output between the blocks of two coordinates are HSIC with the kernel k(a, b) = ψ(a)ᵀ ψ(b) (its Lemma 1), so that
 the variance-covariance penalty behind such a projector asks for pairwise independence in front of it.
 
-A variable is ``(n,)`` or ``(n, p)``, row i of each from the same draw. Everything is computed in float64.
+A variable is ``(n,)`` or ``(n, p)``; row i of each comes from the same draw. Everything is computed in float64.
 """
 
 import math
@@ -28,9 +28,13 @@ def gaussian_gram(x: Tensor, bandwidth: float | None = None) -> Tensor:
         x: ``(n,)`` or ``(n, p)``.
         bandwidth: in units of x; None: the median distance of two different rows.
 
-    Raises:
-        InputError: for fewer than two rows, or a bandwidth that is not above 0 (a median of 0: half of the rows or
-            more are equal).
+    Raises ``InputError`` for fewer than two rows, or a bandwidth that is not above 0 (the median is 0 if most rows are
+    equal).
+
+    Examples:
+        >>> gram = gaussian_gram(torch.tensor([0.0, 1.0, 3.0]), bandwidth=1.0)
+        >>> [round(entry, 6) for entry in gram.log()[2].tolist()]  # −distance² / 2
+        [-4.5, -2.0, 0.0]
     """
     x = _rows(x)
     squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
@@ -38,7 +42,7 @@ def gaussian_gram(x: Tensor, bandwidth: float | None = None) -> Tensor:
 
 
 def hsic(x: Tensor, y: Tensor, bandwidth: float | None = None, unbiased: bool = False) -> Tensor:
-    """Hilbert–Schmidt independence criterion with Gaussian kernels: 0 where x and y are independent.
+    """Hilbert–Schmidt independence criterion with Gaussian kernels: 0 if x and y are independent.
 
     Biased, tr(K H L H) / (n − 1)² (Gretton et al. 2005); unbiased, with K and L of zero diagonal,
     [tr(K L) + 1ᵀK1 1ᵀL1 / (n − 1)(n − 2) − 2 · 1ᵀKL1 / (n − 2)] / n(n − 3) (Song et al. 2012), which may be
@@ -49,17 +53,23 @@ def hsic(x: Tensor, y: Tensor, bandwidth: float | None = None, unbiased: bool = 
         bandwidth: of both kernels; None: each one's median distance.
         unbiased: which estimator.
 
-    Raises:
-        InputError: for other shapes, n < 4, or a bandwidth that is not above 0.
+    Raises ``InputError`` for other shapes, n < 4, or a bandwidth that is not above 0.
+
+    Examples:
+        >>> x, y = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
+        >>> abs(hsic(x, y, bandwidth=1.0).item()) < 1e-12  # all four combinations once: independent
+        True
+        >>> round(hsic(x, x, bandwidth=0.1).item(), 6)  # two clusters: 4 / (n − 1)²
+        0.444444
     """
     _same_length((x, y), least=4)
     return _hsic(gaussian_gram(x, bandwidth), gaussian_gram(y, bandwidth), unbiased)
 
 
 def dhsic(variables: Sequence[Tensor], bandwidth: float | None = None) -> Tensor:
-    """Joint dependence of d variables: 0 where they are mutually, not only pairwise, independent.
+    """Joint dependence of d variables: 0 if they are mutually, not only pairwise, independent.
 
-    mean_ij Π_k K^k_ij + Π_k mean_ij K^k_ij − 2 mean_i Π_k mean_j K^k_ij (Pfister et al. 2018). Of two variables it is
+    mean_ij Π_k K^k_ij + Π_k mean_ij K^k_ij − 2 mean_i Π_k mean_j K^k_ij (Pfister et al. 2018). For two variables it is
     tr(K H L H) / n².
 
     Args:
@@ -68,6 +78,14 @@ def dhsic(variables: Sequence[Tensor], bandwidth: float | None = None) -> Tensor
 
     Raises:
         InputError: for fewer than two variables, or other shapes.
+
+    Examples:
+        >>> x, y = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
+        >>> exclusive_or = (x - y).abs()  # independent of x and of y, but not of both
+        >>> abs(dhsic([x, exclusive_or], bandwidth=0.1).item()) < 1e-12
+        True
+        >>> round(dhsic([x, y, exclusive_or], bandwidth=0.1).item(), 6)  # 1/4 + 1/8 − 2/8
+        0.125
     """
     _same_length(variables, least=2)
     if len(variables) < 2:
@@ -83,11 +101,16 @@ def hsic_permutation_test(
 ) -> float:
     """p-value of "x and y are independent": how often HSIC is as large when y's rows are permuted.
 
-    (1 + number of permutations that reach it) / (1 + n_permutations): at most α with probability α under
-    independence, whatever n is.
+    It is (1 + number of permutations that reach it) / (1 + n_permutations). Under independence it is at most α with
+    probability at most α, whatever n is.
 
     Raises:
-        InputError: as ``hsic``; fewer than one permutation.
+        InputError: as for ``hsic``, or for fewer than one permutation.
+
+    Examples:
+        >>> x = torch.arange(12.0)
+        >>> hsic_permutation_test(x, x**2, n_permutations=99)  # no permutation reaches it
+        0.01
     """
     _same_length((x, y), least=4)
     if n_permutations < 1:
@@ -109,10 +132,15 @@ def pairwise_hsic(
         x: ``(n, d)``.
         bandwidth: of all kernels, in units of the columns; None: each column's median distance.
         normalized: divide by √(HSIC(x_i, x_i) HSIC(x_j, x_j)): the cosine of the centred Gram matrices, in [0, 1].
-        seed: of the rows whose median distance is taken, of more than 2,000.
+        seed: of the 2,000 rows whose median distance is taken if there are more.
 
-    Raises:
-        InputError: for another shape or fewer than two rows; a constant column.
+    Raises ``InputError`` for another shape, fewer than two rows or a constant column.
+
+    Examples:
+        >>> x, y = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
+        >>> dependence = pairwise_hsic(torch.stack([x, y, 2 - x], 1), bandwidth=1.0, normalized=True)
+        >>> [round(abs(entry), 6) for entry in dependence[0].tolist()]  # with x itself, y and 2 − x
+        [1.0, 0.0, 1.0]
     """
     x = _rows(x)
     n, d = x.shape
@@ -144,15 +172,21 @@ def mean_dependence(z: Tensor, n_coordinates: int = 64, seed: int = 0) -> tuple[
 
     Args:
         z: ``(n, d)``.
-        n_coordinates: measured on so many coordinates, drawn once if there are more (ours).
+        n_coordinates: the most coordinates to measure, drawn once if there are more (ours).
         seed: of the draw, and of the triples.
 
     Returns:
-        Mean normalised HSIC over the pairs, and mean ``dhsic`` over 20 triples. Coordinates with one value in
+        Mean normalised HSIC over the pairs, and mean ``dhsic`` over 20 triples. Coordinates with the same value in
         half of the rows or more, which have no median distance, are left out.
 
     Raises:
         RunError: if fewer than three coordinates vary.
+
+    Examples:
+        >>> x = torch.randn(100, 1, generator=torch.Generator().manual_seed(0))
+        >>> pairs, triples = mean_dependence(x * torch.tensor([1.0, 2.0, -3.0]))  # three copies of one
+        >>> round(pairs, 6), triples > 0
+        (1.0, True)
     """
     z = _rows(z)
     z = z[:, (z != z.median(0).values).double().mean(0) > 0.5]
@@ -169,9 +203,14 @@ def mean_dependence(z: Tensor, n_coordinates: int = 64, seed: int = 0) -> tuple[
 
 
 def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
-    """ψ(x) = √(2 / p) cos(ω x + b) of every entry, ``(..., n) -> (..., n, p)``.
+    """ψ(x) = √(2 / p) cos(ω x + b) for every entry x, ``(..., n) -> (..., n, p)``.
 
     With ω ~ N(0, 1 / bandwidth²) and b ~ U(0, 2π), ψ(a)ᵀ ψ(b) tends to the Gaussian kernel (Rahimi & Recht 2007).
+
+    Examples:
+        >>> frequencies, phases = torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0])
+        >>> fourier_features(torch.tensor([0.0, torch.pi]), frequencies, phases).tolist()
+        [[1.0, 1.0], [1.0, -1.0]]
     """
     wave = x[..., None] * frequencies + phases
     return (2 / len(frequencies)) ** 0.5 * wave.cos()
@@ -180,7 +219,14 @@ def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
 def random_projector(
     n_features: int, bandwidth: float = 1.0, seed: int = 0
 ) -> Callable[[Tensor], Tensor]:
-    """An elementwise projector that is drawn once and not trained: ``fourier_features``, p = ``n_features``."""
+    """An elementwise projector, drawn once and not trained: ``fourier_features`` with p = ``n_features``.
+
+    Examples:
+        >>> psi = random_projector(n_features=10_000)
+        >>> a, b = psi(torch.tensor([0.0, 1.0], dtype=torch.float64))
+        >>> round((a @ b).item(), 1)  # the Gaussian kernel, e^−1/2 = 0.61
+        0.6
+    """
     generator = torch.Generator().manual_seed(seed)
     frequencies = torch.randn(n_features, generator=generator, dtype=torch.float64) / bandwidth
     phases = 2 * math.pi * torch.rand(n_features, generator=generator, dtype=torch.float64)
@@ -192,30 +238,54 @@ def covariance_penalty(psi_x: Tensor, psi_y: Tensor) -> Tensor:
 
     VICReg's covariance term between the blocks of two coordinates behind an elementwise projector, and, by Lemma 1 of
     mialon2022variance, their HSIC under the kernel ψ(a)ᵀ ψ(b).
+
+    Examples:
+        >>> x = torch.tensor([[0.0], [2.0]])
+        >>> covariance_penalty(x, x).item(), covariance_penalty(x, 3 * x).item()  # 2², (3 · 2)²
+        (4.0, 36.0)
     """
     centred = psi_x - psi_x.mean(-2, keepdim=True)
     return (centred.mT @ psi_y / (psi_x.shape[-2] - 1)).square().sum((-2, -1))
 
 
 def off_diagonal_penalty(h: Tensor) -> Tensor:
-    """Σ_{i≠j} Cov(h)²_ij with 1 / (n − 1), VICReg's covariance term without its 1 / w: ``(n, w) -> ()``."""
+    """Σ_{i≠j} Cov(h)²_ij with 1 / (n − 1), VICReg's covariance term without its 1 / w: ``(n, w) -> ()``.
+
+    Examples:
+        >>> h = torch.tensor([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]])
+        >>> off_diagonal_penalty(h).item()  # the covariance of the first two is 2, and counts twice
+        8.0
+    """
     h = h - h.mean(0)
     squares, variances = (h @ h.mT).square().sum(), h.square().sum(0)
     return (squares - variances.square().sum()) / (len(h) - 1) ** 2
 
 
 def xor_triple(n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Three variables, ``(n,)`` each, independent in pairs: x, y ~ N(0, 1), and one with the sign of xy."""
+    """Three variables, ``(n,)`` each, independent in pairs only: x, y ~ N(0, 1), and one with the sign of xy.
+
+    Examples:
+        >>> x, y, z = xor_triple(5)
+        >>> bool((x * y * z > 0).all())
+        True
+    """
     generator = torch.Generator().manual_seed(seed)
     x, y, z = torch.randn(3, n, generator=generator, dtype=torch.float64)
     return x, y, (x * y).sign() * z.abs()
 
 
 def whiten(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of mean 0 and covariance I: ``(n, d) -> (n, d)``, and the matrix W, ``(d, d)``, with y = W (x − mean).
+    """Rows y = W (x − mean) of mean 0 and covariance I: ``(n, d) -> (n, d)``, and the matrix W, ``(d, d)``.
 
     Raises:
         InputError: if the covariance is singular.
+
+    Examples:
+        >>> y, w = whiten(torch.tensor([[0.0, 0.0], [0.0, 4.0], [2.0, 0.0], [2.0, 4.0]]))
+        >>> torch.allclose(y.mT @ y / 3, torch.eye(2, dtype=torch.float64))
+        True
+        >>> round((w[0, 0] / w[1, 1]).item(), 6)  # the narrower coordinate is stretched twice as much
+        2.0
     """
     x = _rows(x)
     x = x - x.mean(0)
@@ -233,6 +303,13 @@ def benchmark_sources(n: int = 4000, seed: int = 0) -> tuple[Tensor, Tensor]:
 
     Four periodic signals on [0, 0.4], uniform and Laplace noise, and a mixing matrix U(−½, ½), as in the authors'
     code of Brakel & Bengio 2017 (arXiv 1710.05050), there with n = 4000.
+
+    Examples:
+        >>> sources, mixing = benchmark_sources(100)
+        >>> sources.shape, mixing.shape
+        (torch.Size([100, 6]), torch.Size([6, 6]))
+        >>> torch.allclose(sources.std(0), torch.ones(6, dtype=torch.float64))
+        True
     """
     t = torch.linspace(0, 0.4, n, dtype=torch.float64)
     generator = np.random.default_rng(seed)
@@ -261,8 +338,8 @@ def covariance_ica(
     """Linear ICA by the covariance penalty behind a random elementwise projector: W, ``(d, d)``.
 
     y = W (x − mean) are the sources, up to order and sign. After whitening, the rotation is found by Jacobi sweeps:
-    for each pair of coordinates the angle in [−45°, 45°) with the least ``covariance_penalty``, on 16 points and then
-    by golden section. The solver and its settings are ours.
+    for each pair of coordinates they take the angle in [−45°, 45°) with the least ``covariance_penalty``, found first
+    on 16 points and then by golden section. The solver and its settings are ours.
 
     Args:
         x: ``(n, d)`` mixtures.
@@ -270,10 +347,16 @@ def covariance_ica(
         bandwidth: of their kernel, in standard deviations of a whitened coordinate.
         sweeps: over all pairs.
         seed: of the draw.
-        psi: another elementwise projector in the place of the drawn one, ``(..., n) -> (..., n, p)``.
+        psi: an elementwise projector to use instead of the drawn one, ``(..., n) -> (..., n, p)``.
 
-    Raises:
-        InputError: if the covariance of x is singular.
+    Raises ``InputError`` if the covariance of x is singular.
+
+    Examples:
+        >>> sources, _ = benchmark_sources(400)
+        >>> mixing = torch.tensor([[1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
+        >>> w = covariance_ica(sources[:, :2] @ mixing.mT, n_features=8, sweeps=1)
+        >>> amari_distance(w, mixing) < 0.1
+        True
     """
     y, w = whiten(x)
     psi = psi or random_projector(n_features, bandwidth, seed)
@@ -294,16 +377,31 @@ def covariance_ica(
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """Of the plane, by a scalar angle in radians: ``(2, 2)``, y = x Rᵀ for rows x."""
+    """Rotation R of the plane by a scalar angle in radians, ``(2, 2)``: y = x Rᵀ for rows x.
+
+    Examples:
+        >>> quarter = rotation(torch.tensor(torch.pi / 2))
+        >>> quarter.round().abs().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+        >>> (torch.tensor([[1.0, 0.0]]) @ quarter.mT)[0, 1].item()  # the first axis becomes the second
+        1.0
+    """
     c, s = angle.cos(), angle.sin()
     return torch.stack([c, -s, s, c]).reshape(2, 2)
 
 
 def amari_distance(w: Tensor, mixing: Tensor) -> float:
-    """Of P = |W A|, both ``(d, d)``: 0 where W undoes A up to order, sign and scale, 1 at most.
+    """How far W, ``(d, d)``, is from undoing A, ``(d, d)``, up to order, sign and scale: from 0 (it does) to 1.
 
-    [Σ_i (Σ_j P_ij / max_j P_ij − 1) + Σ_j (Σ_i P_ij / max_i P_ij − 1)] / 2 d (d − 1) (Amari et al. 1996, with the
-    usual normalisation).
+    With P = |W A| it is [Σ_i (Σ_j P_ij / max_j P_ij − 1) + Σ_j (Σ_i P_ij / max_i P_ij − 1)] / 2 d (d − 1) (Amari et
+    al. 1996, with the usual normalisation).
+
+    Examples:
+        >>> swap = torch.tensor([[0.0, -2.0], [3.0, 0.0]])
+        >>> amari_distance(swap, torch.eye(2))  # order, sign and scale do not count
+        0.0
+        >>> amari_distance(torch.ones(2, 2), torch.eye(2))
+        1.0
     """
     p = (w @ mixing).abs()
     d = len(p)
@@ -312,7 +410,15 @@ def amari_distance(w: Tensor, mixing: Tensor) -> float:
 
 
 def mean_correlation(y: Tensor, sources: Tensor) -> float:
-    """MCC: mean |correlation| of ``(n, d)`` sources with their estimates, matched one to one at their best."""
+    """MCC: mean |correlation| of ``(n, d)`` sources with their estimates under the best one-to-one matching.
+
+    Examples:
+        >>> sources = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> round(mean_correlation(sources, -sources.flip(1)), 6)  # order and sign do not count
+        1.0
+        >>> round(mean_correlation(sources[:, [0, 0]], sources), 6)  # one source found twice
+        0.5
+    """
     from scipy.optimize import linear_sum_assignment
 
     d = y.shape[1]
@@ -335,7 +441,7 @@ def _centred(k: Tensor) -> Tensor:
 
 
 def _golden(f, low: Tensor, high: Tensor, rounds: int = 30) -> Tensor:
-    """The minimum of a function with one, by golden section."""
+    """The minimum of a unimodal function, by golden section."""
     share = (5**0.5 - 1) / 2
     a, b = high - share * (high - low), low + share * (high - low)
     f_a, f_b = f(a), f(b)

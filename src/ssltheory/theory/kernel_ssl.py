@@ -8,7 +8,7 @@ H = I − 1 1ᵀ/n), the losses are
     contrastive   ‖Z Zᵀ − (I + A)‖²_F
 
 and what is learnt is a kernel: k*(x, x') = ⟨z(x), z(x')⟩ = k(x, s) M k(s, x'), M = K⁻¹ Z Zᵀ K⁻¹ of rank d at most.
-All of it is float64.
+Everything is float64.
 """
 
 from collections.abc import Iterator
@@ -27,18 +27,32 @@ from ssltheory.theory.spectral_embedding import ITERATIVE, top_eigenvectors
 
 Adjacency: TypeAlias = Tensor | np.ndarray | scipy.sparse.sparray
 
-TIE = 1e-9  # eigenvalues of the target this near to one another are one; they are of order 1
+TIE = 1e-9  # eigenvalues of the target closer than this count as equal; they are of order 1
 CHUNK = 512  # columns solved for at a time
 
 
 def view_adjacency(n_images: int, n_views: int) -> scipy.sparse.csr_array:
-    """A of ``n_views`` views of each image, the views of one image in consecutive rows: sparse ``(n, n)``."""
+    """A for ``n_views`` views of each image, the views of one image in consecutive rows: sparse ``(n, n)``.
+
+    Examples:
+        >>> view_adjacency(n_images=2, n_views=2).toarray().tolist()
+        [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
+    """
     clique = np.ones((n_views, n_views)) - np.eye(n_views)
     return scipy.sparse.csr_array(scipy.sparse.kron(scipy.sparse.eye_array(n_images), clique))
 
 
 def vicreg_loss(z: Tensor, adjacency: Tensor, beta: float) -> Tensor:
-    """‖Zᵀ H Z − I‖²_F + β tr(Zᵀ L Z), of z ``(n, d)`` and dense A ``(n, n)``."""
+    """‖Zᵀ H Z − I‖²_F + β tr(Zᵀ L Z) for z ``(n, d)`` and a dense A ``(n, n)``.
+
+    Examples:
+        >>> adjacency = torch.from_numpy(view_adjacency(2, 2).toarray())
+        >>> apart = torch.tensor([[0.5], [0.5], [-0.5], [-0.5]], dtype=torch.float64)  # by image
+        >>> vicreg_loss(apart, adjacency, beta=0.5).item()
+        0.0
+        >>> vicreg_loss(apart[[0, 2, 1, 3]], adjacency, beta=0.5).item()  # by view: β (1² + 1²)
+        1.0
+    """
     centred = z - z.mean(0)
     excess = centred.mT @ centred - torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     disagreement = (adjacency.sum(1, keepdim=True) * z - adjacency @ z) * z
@@ -46,18 +60,32 @@ def vicreg_loss(z: Tensor, adjacency: Tensor, beta: float) -> Tensor:
 
 
 def contrastive_loss(z: Tensor, adjacency: Tensor) -> Tensor:
-    """‖Z Zᵀ − (I + A)‖²_F, of z ``(n, d)`` and dense A ``(n, n)``."""
+    """‖Z Zᵀ − (I + A)‖²_F for z ``(n, d)`` and a dense A ``(n, n)``.
+
+    Examples:
+        >>> adjacency = torch.from_numpy(view_adjacency(2, 2).toarray())
+        >>> z = torch.eye(2, dtype=torch.float64)[[0, 0, 1, 1]]  # each image a direction of its own
+        >>> contrastive_loss(z, adjacency).item(), contrastive_loss(0 * z, adjacency).item()
+        (0.0, 8.0)
+    """
     target = adjacency + torch.eye(len(z), dtype=z.dtype, device=z.device)
     return (z @ z.mT - target).square().sum()
 
 
 @dataclass(frozen=True)
 class InducedKernel:
-    """The optimum of a loss over all W. Made by ``induced_kernel``.
+    """The optimum of a loss over all W, as ``induced_kernel`` returns it.
 
     Attributes:
         coefficients: K⁻¹ Z, ``(n, d)``: z(x) = k(x, s) K⁻¹ Z.
         embeddings: Z of the training views, ``(n, d)``, best modes first; columns of zeros where none is left.
+
+    Examples:
+        >>> learnt = induced_kernel(torch.eye(4), view_adjacency(2, 2), dim=1)
+        >>> [round(entry, 6) for entry in learnt.gram(torch.eye(4))[0].tolist()]  # by image
+        [0.25, 0.25, -0.25, -0.25]
+        >>> torch.allclose(learnt.embed(torch.eye(4)), learnt.embeddings)
+        True
     """
 
     coefficients: Tensor
@@ -78,7 +106,12 @@ def induced_gram(
 ) -> Tensor:
     """Z Zᵀ of the training views, ``(n, n)``: the base kernel replaced by the one that is learnt.
 
-    Args and raises: see ``induced_kernel``.
+    Arguments and errors are those of ``induced_kernel``.
+
+    Examples:
+        >>> gram = induced_gram(torch.eye(4), view_adjacency(2, 2), dim=2, method="contrastive")
+        >>> gram.round(decimals=6).abs().tolist()  # I + A
+        [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
     z = induced_kernel(k, adjacency, dim, method, beta).embeddings
     return z @ z.mT
@@ -92,33 +125,39 @@ def induced_kernel(
     beta: float = 0.4,
     overwrite: bool = False,
 ) -> InducedKernel:
-    """The closed-form optimum, with its out-of-sample embedding.
+    """The closed-form optimum and its out-of-sample embedding.
 
         vicreg        H Z Zᵀ H = (H − (β/2) L)_{+,<=d}
         contrastive     Z Zᵀ   = (I + A)_{+,<=d}
 
     where (·)_{+,<=d} keeps the d largest eigenvalues and clips at zero. With augmentations most of those
-    eigenvalues tie, and VICReg does not see the mean of Z: among all optima this is the one of least norm ‖W‖²_HS =
+    eigenvalues tie, and VICReg does not see the mean of Z. Among all optima this is the one of least norm ‖W‖²_HS =
     tr(Zᵀ K⁻¹ Z), the limit of a vanishing ridge penalty.
 
-    One factorisation of K (n³/3 operations) and memory for one n × n matrix beside k, for none with ``overwrite``,
-    plus t × t for the largest tie, t the number of images if there are several views of each. A component
+    It takes one factorisation of K (n³/3 operations), memory for one n × n matrix beside k (none with ``overwrite``),
+    and t × t for the largest tie, where t is the number of images if there are several views of each. A component
     of A with 2,000 views or more is not factorised: its d + 1 leading eigenpairs are found by Lanczos iterations,
-    and a tie that goes on beyond them is cut.
+    and a tie that continues beyond them is cut.
 
     Args:
         k: K ``(n, n)``, positive definite.
-        adjacency: A ``(n, n)``, symmetric, non-negative, diagonal zero; sparse where n is large.
+        adjacency: A ``(n, n)``, symmetric, non-negative, diagonal zero; sparse if n is large.
         dim: d, between 1 and n.
         method: "vicreg" or "contrastive".
         beta: β >= 0, weight of the invariance; only for "vicreg".
         overwrite: use k's memory for its factor.
 
-    Raises:
-        InputError: for a kernel that is not positive definite (add a jitter to its diagonal), an A that is not
-            an adjacency, or a parameter out of range.
+    Raises ``InputError`` for a kernel that is not positive definite (add a jitter to its diagonal), an A that is not
+    an adjacency, or a parameter out of range.
 
-    Source: kiani2022joint, as restated from its abstract; constants and the choice among ties derived here.
+    Source: kiani2022joint, restated from its abstract; constants and the choice among ties are derived here.
+
+    Examples:
+        >>> x, new = torch.tensor([[0.0], [0.5], [4.0], [4.5]]), torch.tensor([[0.2], [4.2]])
+        >>> k, k_new = torch.exp(-torch.cdist(x, x)), torch.exp(-torch.cdist(new, x))
+        >>> learnt = induced_kernel(k, view_adjacency(2, 2), dim=1)
+        >>> (learnt.gram(k_new, k) > 0).tolist()  # each new point belongs to the image it is close to
+        [[True, True, False, False], [False, False, True, True]]
     """
     k, a = _checked(k, adjacency, dim, method, beta)
     vicreg = method == "vicreg"
@@ -147,7 +186,7 @@ def induced_kernel(
 
 
 class _Factor:
-    """The Cholesky factor C of K = C Cᵀ. Column-major, as LAPACK wants it, so that nothing is copied."""
+    """The Cholesky factor C of K = C Cᵀ, column-major as LAPACK expects it, so that nothing is copied."""
 
     def __init__(self, k: Tensor, overwrite: bool) -> None:
         self.lower = k.mT if overwrite else k.clone(memory_format=torch.contiguous_format).mT
@@ -174,7 +213,7 @@ def _eigenspaces(
 ) -> Iterator[tuple[float, Tensor]]:
     """Eigenvalues of the target, largest first, each with a sparse orthonormal basis ``(n, t)`` of its eigenspace.
 
-    Of I − (β/2) L for VICReg, whose H only takes away the constant vector. Found component by component.
+    For VICReg the target is I − (β/2) L, as H only removes the constant vector. Components are decomposed one by one.
     """
     n = a.shape[0]
     if vicreg:
@@ -217,7 +256,7 @@ def _eigenspaces(
 def _least_norm(basis: Tensor, dim: int, k: _Factor, k_one: Tensor | None) -> Tensor:
     """Orthonormal columns in the span of ``basis``, dim at most, of least tr(Zᵀ K⁻¹ Z): ``(n, <= dim)``.
 
-    With ``k_one`` = K⁻¹ 1 also orthogonal to 1, and their mean profiled out of the norm.
+    With ``k_one`` = K⁻¹ 1 they are also orthogonal to 1, and their mean is profiled out of the norm.
     """
     n, t = basis.shape
     along_one = torch.sparse.sum(basis, 0).to_dense()[:, None]

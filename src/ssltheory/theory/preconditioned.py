@@ -1,7 +1,7 @@
-"""Barlow Twins in a linear model with its slow directions pulled up: three recipes and their closed forms (ours).
+"""Barlow Twins in a linear model with its slow directions sped up: three recipes and their closed forms (ours).
 
-simon2023stepwise propose to speed self-supervised learning up by focusing the gradient on small eigendirections of
-the embedding; the recipe of their appendix G could not be read. These are ours, for the linear model of
+simon2023stepwise propose to speed up self-supervised learning by focusing the gradient on small eigendirections of
+the embedding. We could not read the recipe of their appendix G. These recipes are ours, for the linear model of
 ``theory.stepwise``, where L = ‖C − I‖²_F, C = W Γ Wᵀ and the gradient is 4 (C − I) W Γ:
 
 - left: (|C| + εI)⁻¹ (C − I) W Γ, on the side of the embedding;
@@ -9,7 +9,7 @@ the embedding; the recipe of their appendix G could not be read. These are ours,
 - log-det: another loss, tr C − log det C, whose gradient is 2 (I − C⁻¹) W Γ: half the left recipe at ε = 0.
 
 An aligned W stays aligned under all three, so that the eigenvalues p_j of C are again d separate modes. The right
-recipe is ``theory.stepwise`` itself on data that are whitened first. The other two are ``Modes``.
+recipe is ``theory.stepwise`` itself on whitened data. The other two are ``Modes``.
 """
 
 from collections.abc import Callable
@@ -29,19 +29,26 @@ Direction = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Modes:
-    """Separate modes with dp/dt = c γ p (1 − p) / (p + ε). Made by ``left`` and ``log_det``.
+    """Separate modes with dp/dt = c γ p (1 − p) / (p + ε), as ``left`` and ``log_det`` return them.
 
-    There is no p(t) in elementary functions, but the time at which a mode reaches p is one:
+    p(t) is not an elementary function, but the time at which a mode reaches p is:
 
         c γ t = ε log(p / p_0) + (1 + ε) log((1 − p_0) / (1 − p)).
 
-    The wait in front of a step, log(1 / p_0), is counted ε times; the approach to one is not shortened.
+    The wait before a step, log(1 / p_0), counts ε times; the approach to one is not shortened.
 
     Attributes:
         gamma: ``(d,)`` γ_j > 0.
         p_0: ``(d,)`` p_j at the start, in (0, 1).
         eps: ε >= 0.
         speed: c: 8 for the left preconditioner, 4 for the log-det loss.
+
+    Examples:
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> modes = Modes(gamma=one, p_0=0.5 * one, eps=0.0, speed=4.0)
+        >>> t = np.log(2) / 4
+        >>> round(modes.eigenvalues(t).item(), 6), round(modes.loss(t).item(), 6)  # 1 − ½ e^−4t
+        (0.75, 0.0625)
     """
 
     gamma: Tensor
@@ -50,7 +57,7 @@ class Modes:
     speed: float
 
     def eigenvalues(self, t: Tensor) -> Tensor:
-        """p_j at each t, ``(T, d)`` descending along the last axis: the line above, bisected in log(p / (1 − p))."""
+        """p_j at each t, ``(T, d)`` descending along the last axis, by bisection in log(p / (1 − p))."""
         t = torch.as_tensor(t, dtype=torch.float64).reshape(-1, 1)
         low = torch.logit(self.p_0).expand(len(t), -1)
         high = torch.full_like(low, 40.0)  # p = 1 to the last digit
@@ -79,7 +86,14 @@ def left(gamma: Tensor, s_0: Tensor, eps: float) -> Modes:
         eps: ε > 0.
 
     Raises:
-        InputError: if a mode cannot be learnt, starts at or above one, or ε is not above zero.
+        InputError: if a mode cannot be learnt or starts at one or above, or if ε is not above zero.
+
+    Examples:
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> modes = left(one, 0.5 * one, eps=1.0)  # p starts at 1/4
+        >>> t = (np.log(2) + 2 * np.log(0.75 / 0.5)) / 8
+        >>> round(modes.eigenvalues(t).item(), 6)
+        0.5
     """
     if not eps > 0:
         raise InputError(f"eps={eps} must be above 0; the limit 0 is log_det, which needs C > 0")
@@ -89,7 +103,13 @@ def left(gamma: Tensor, s_0: Tensor, eps: float) -> Modes:
 def log_det(gamma: Tensor, s_0: Tensor) -> Modes:
     """Gradient flow of tr C − log det C: p_j(t) = 1 − (1 − p_j(0)) e^{−4 γ_j t}, without a plateau.
 
-    Args and Raises: as ``left``.
+    Arguments and errors are those of ``left``.
+
+    Examples:
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> modes = log_det(one, 0.5 * one)  # p starts at 1/4
+        >>> round(modes.eigenvalues(np.log(3) / 4).item(), 6)  # 1 − ¾ / 3
+        0.75
     """
     return Modes(gamma, _checked_start(gamma, s_0), 0.0, speed=4.0)
 
@@ -97,8 +117,8 @@ def log_det(gamma: Tensor, s_0: Tensor) -> Modes:
 def whiten(gamma: Tensor, w0: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Γ and W(0) as the right preconditioner sees them: Γ (|Γ| + εI)⁻¹ and W(0) (|Γ| + εI)^½.
 
-    Barlow Twins on the inputs (|Γ| + εI)^−½ x is plain gradient descent with these two: W Γ Wᵀ is the same matrix, so
-    ``stepwise.linear_barlow_twins`` of them is the closed form, with rates γ_j / (|γ_j| + ε) for γ_j.
+    Barlow Twins on the inputs (|Γ| + εI)^−½ x is plain gradient descent with these two. W Γ Wᵀ is the same matrix, so
+    ``stepwise.linear_barlow_twins`` gives the closed form, with rates γ_j / (|γ_j| + ε) instead of γ_j.
 
     Args:
         gamma: ``(m,)`` all eigenvalues of Γ; w0: ``(d, m)`` the start in its eigenbasis.
@@ -109,6 +129,14 @@ def whiten(gamma: Tensor, w0: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
     Raises:
         InputError: if ε is not above zero.
+
+    Examples:
+        >>> gamma, w0 = torch.tensor([3.0, 1.0]), torch.tensor([[1.0, 2.0]])
+        >>> rates, w = whiten(gamma, w0, eps=1.0)
+        >>> rates.tolist()
+        [0.75, 0.5]
+        >>> (w0**2 @ gamma).item(), round((w**2 @ rates).item(), 4)  # C is the same
+        (7.0, 7.0)
     """
     if not eps > 0:
         raise InputError(f"eps={eps} must be above 0, or modes of no eigenvalue are blown up")
@@ -117,7 +145,14 @@ def whiten(gamma: Tensor, w0: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def time_to(loss: Callable[[Tensor], Tensor], goal: float, longest: float) -> float:
-    """When a falling loss(t) of a closed form passes ``goal``; inf if not by the time ``longest``."""
+    """When a falling loss(t) of a closed form passes ``goal``; inf if it does not by the time ``longest``.
+
+    Examples:
+        >>> round(time_to(lambda t: torch.exp(-t), goal=0.5, longest=9.0), 4)  # log 2
+        0.6931
+        >>> time_to(lambda t: torch.exp(-t), goal=0.5, longest=0.5)
+        inf
+    """
     low, high = 0.0, float(longest)
 
     def at(time: float) -> float:
@@ -136,10 +171,17 @@ class Descent:
     """What ``descend`` measured.
 
     Attributes:
-        steps: until ‖C − I‖²_F was at the goal; the most that were allowed if it never was.
-        at: ``(T,)`` steps that were kept, rising, from 0 to the last.
-        eigenvalues: ``(T, d)`` of C there, descending.
+        steps: until ‖C − I‖²_F reached the goal; the most that were allowed if it never did.
+        at: ``(T,)`` the recorded steps, rising, from 0 to the last.
+        eigenvalues: ``(T, d)`` of C at these steps, descending.
         weights: ``(d, m)`` at the end, in Γ's eigenbasis.
+
+    Examples:
+        >>> run = descend(torch.tensor([1.0]), torch.tensor([[0.5]]), plain, lr=0.05)
+        >>> run.at[-1].item() == run.steps
+        True
+        >>> round(run.eigenvalues[0].item(), 6), run.eigenvalues[-1].item() > 0.9  # 1 − √0.01
+        (0.25, True)
     """
 
     steps: int
@@ -157,19 +199,26 @@ def descend(
     most: int = 100_000,
     keep: int = 120,
 ) -> Descent:
-    """W ← W − lr direction(W, C, γ) until ‖C − I‖²_F <= goal, whatever is descended; nothing is assumed of the start.
+    """W ← W − lr direction(W, C, γ) from any start until ‖C − I‖²_F <= goal, whichever loss the direction descends.
 
     Args:
-        gamma: ``(m,)`` eigenvalues of Γ, descending: W is held in its eigenbasis.
+        gamma: ``(m,)`` eigenvalues of Γ, descending: W is stored in its eigenbasis.
         w0: ``(d, m)`` start.
         direction: ``plain``, ``left_preconditioned(eps)``, ``right_preconditioned(eps)`` or ``log_det_gradient``.
         lr: learning rate; stable below 1 / 4γ_1 for the plain gradient.
         goal: see above.
-        most: steps allowed.
-        keep: T, steps kept, evenly spaced in the logarithm; a short run has some of them twice.
+        most: the most steps allowed.
+        keep: T, the number of steps recorded, evenly spaced in the logarithm; a short run has some of them twice.
 
     Raises:
         RunError: if it diverges.
+
+    Examples:
+        >>> gamma, w0 = torch.tensor([1.0]), torch.tensor([[1e-3]])
+        >>> slow = descend(gamma, w0, plain, lr=0.02).steps  # waits for log(1 / p_0)
+        >>> quick = descend(gamma, w0, left_preconditioned(0.1), lr=0.02).steps  # for a tenth of it
+        >>> quick < slow / 2
+        True
     """
     y, g = w0.to(torch.float64).cpu().numpy().copy(), gamma.to(torch.float64).cpu().numpy()
     one, moments = np.eye(len(y)), []
@@ -192,11 +241,19 @@ def flow(gamma: Tensor, w0: Tensor, direction: Direction, times: Tensor) -> Tens
     """Eigenvalues of C along dW/dt = −direction(W, C, γ), ``(T, d)`` descending (DOP853).
 
     Args:
-        gamma, w0, direction: as of ``descend``.
-        times: ``(T,)`` rising, from above 0.
+        gamma, w0, direction: as for ``descend``.
+        times: ``(T,)`` rising, all above 0.
 
     Raises:
-        RunError: if the integration breaks off, as that of the log-det loss where C is not positive.
+        RunError: if the integration breaks off, as that of the log-det loss does where C is not positive.
+
+    Examples:
+        >>> gamma = torch.tensor([2.0, 1.0], dtype=torch.float64)
+        >>> w0, times = 0.1 * torch.eye(2, dtype=torch.float64), torch.tensor([0.2, 1.0])
+        >>> measured = flow(gamma, w0, left_preconditioned(0.1), times)
+        >>> predicted = left(gamma, w0.diagonal(), eps=0.1).eigenvalues(times)
+        >>> torch.allclose(measured, predicted, atol=1e-5)
+        True
     """
     g, shape = gamma.to(torch.float64).cpu().numpy(), tuple(w0.shape)
 
@@ -218,10 +275,15 @@ def flow(gamma: Tensor, w0: Tensor, direction: Direction, times: Tensor) -> Tens
 def sample_photographs(generator: torch.Generator, n: int = 500) -> tuple[Tensor, Tensor]:
     """Pairs with a natural spectrum, from the two photographs that come with scikit-learn (ours).
 
-    n (even) patches of 32 × 32 pixels at half size, channels standardised, two random 20 × 20 crops of each.
+    n (an even number) patches of 32 × 32 pixels at half size, channels standardised, two random 20 × 20 crops of each.
 
     Returns:
         x_a, x_b ``(n, 1200)`` float64.
+
+    Examples:
+        >>> x_a, x_b = sample_photographs(torch.Generator().manual_seed(0), n=4)
+        >>> x_a.shape  # 20 · 20 pixels of three channels
+        torch.Size([4, 1200])
     """
     from sklearn.datasets import load_sample_images
 
@@ -237,12 +299,24 @@ def sample_photographs(generator: torch.Generator, n: int = 500) -> tuple[Tensor
 
 
 def plain(w: np.ndarray, c: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """4 (C − I) W Γ, the gradient of ‖C − I‖²_F."""
+    """4 (C − I) W Γ, the gradient of ‖C − I‖²_F.
+
+    Examples:
+        >>> w, gamma = np.array([[2.0]]), np.array([1.0])
+        >>> plain(w, w @ w.T, gamma).item()  # 4 (4 − 1) 2
+        24.0
+    """
     return 4 * (c @ w - w) * gamma
 
 
 def left_preconditioned(eps: float) -> Direction:
-    """(|C| + εI)⁻¹ on the left of ``plain``; |C|, as C can be indefinite on the way."""
+    """(|C| + εI)⁻¹ on the left of ``plain``; |C| because C can be indefinite on the way.
+
+    Examples:
+        >>> w, gamma = np.array([[2.0]]), np.array([1.0])
+        >>> left_preconditioned(2.0)(w, w @ w.T, gamma).item()  # 24 / (4 + 2)
+        4.0
+    """
 
     def direction(w: np.ndarray, c: np.ndarray, gamma: np.ndarray) -> np.ndarray:
         p, u = np.linalg.eigh(c)
@@ -252,12 +326,26 @@ def left_preconditioned(eps: float) -> Direction:
 
 
 def right_preconditioned(eps: float) -> Direction:
-    """(|Γ| + εI)⁻¹ on the right of ``plain``."""
+    """(|Γ| + εI)⁻¹ on the right of ``plain``.
+
+    Examples:
+        >>> w, gamma = np.array([[2.0]]), np.array([1.0])
+        >>> right_preconditioned(2.0)(w, w @ w.T, gamma).item()  # 24 / (1 + 2)
+        8.0
+    """
     return lambda w, c, gamma: plain(w, c, gamma) / (np.abs(gamma) + eps)
 
 
 def log_det_gradient(w: np.ndarray, c: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """2 (I − C⁻¹) W Γ, the gradient of tr C − log det C."""
+    """2 (I − C⁻¹) W Γ, the gradient of tr C − log det C.
+
+    Examples:
+        >>> w, gamma = np.array([[2.0]]), np.array([1.0])
+        >>> log_det_gradient(w, w @ w.T, gamma).item()  # 2 (1 − 1/4) 2
+        3.0
+        >>> left_preconditioned(0.0)(w, w @ w.T, gamma).item()  # twice that
+        6.0
+    """
     return 2 * (w - np.linalg.solve(c, w)) * gamma
 
 

@@ -1,18 +1,19 @@
 """Singular values of the matrix through which a layer's weights act (riedi2022singular, "singular value perturbation
 and deep network optimization").
 
-From the layer that is trained on, a network of width n is
+From the trained layer onwards, a network of width n is
 
     z_{l+1} = D_l (W_l z_l + b_l) + ρ z_l,   D_l = diag(1 where W_l z_l + b_l > 0, η elsewhere),   f = W_out z_L:
 
 a ConvNet at ρ = 0, a ResNet at ρ = 1; η = 0 is ReLU, 0 < η < 1 leaky ReLU, η = −1 the absolute value, η = 1 the
-identity. As long as no unit changes its side, f is affine in the first of these weights,
+identity. As long as no unit changes sides, f is affine in the first of these weights,
 
     f = M_x W z_x + const,   M_x = W_out ∏_{l>0} (D_l W_l + ρ I) D_0,
 
-and the squared error a quadratic whose axes are the singular values of M_x. That the loss is piecewise quadratic, that
-these singular values shape it, and that adding a multiple of the identity and multiplying by a diagonal perturb them is
-the paper's abstract; its theorems could not be read. The formulas here are standard ones, in notation of ours.
+and the squared error is a quadratic whose axes are set by the singular values of M_x. The paper's abstract says that
+the loss is piecewise quadratic, that these singular values shape it, and that adding a multiple of the identity and
+multiplying by a diagonal perturb them. Its theorems could not be read. The formulas here are standard ones, in our
+notation.
 """
 
 import math
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from ssltheory.errors import InputError
 
-Layers = Tensor | Sequence[Tensor]  # an entry a layer
+Layers = Tensor | Sequence[Tensor]  # one entry for each layer
 
 Bounds = tuple[Tensor, Tensor]  # lower, upper
 
@@ -32,8 +33,8 @@ Bounds = tuple[Tensor, Tensor]  # lower, upper
 def shifted_edges(rho: float | Tensor, sigma: float | Tensor) -> Bounds:
     """Smallest and largest singular value of ρ I + σ G / √n for n → ∞, G an (n, n) standard normal matrix.
 
-    With a = √(1 + 8ρ²/σ²): s_max = σ √((a + 3)³ / 8(a + 1)) and s_min = σ √((a − 3)³ / 8(a − 1)), which is 0 from
-    σ = ρ on. At ρ = 0 they are 0 and 2σ.
+    With a = √(1 + 8ρ²/σ²), s_max = σ √((a + 3)³ / 8(a + 1)) and s_min = σ √((a − 3)³ / 8(a − 1)), which is 0 for
+    σ ≥ ρ. At ρ = 0 they are 0 and 2σ.
 
     Args:
         rho: ρ, at least 0.
@@ -46,6 +47,14 @@ def shifted_edges(rho: float | Tensor, sigma: float | Tensor) -> Bounds:
         InputError: if an argument is out of its range.
 
     Source: standard (spectrum of an identity plus noise).
+
+    Examples:
+        >>> s_min, s_max = shifted_edges(rho=0.0, sigma=1.0)
+        >>> s_min.item(), round(s_max.item(), 6)  # the quarter circle
+        (0.0, 2.0)
+        >>> s_min, s_max = shifted_edges(rho=1.0, sigma=1.0)  # a = 3
+        >>> s_min.item(), round(s_max.item() ** 2, 6)  # 6³ / 32
+        (0.0, 6.75)
     """
     rho, sigma = (torch.as_tensor(v, dtype=torch.float64) for v in (rho, sigma))
     if not ((rho >= 0).all() and (sigma > 0).all()):
@@ -56,18 +65,27 @@ def shifted_edges(rho: float | Tensor, sigma: float | Tensor) -> Bounds:
 
 
 def mean_log_condition(n: int) -> float:
-    """E ln cond(G) ≈ ln n + 1.537 of an (n, n) normal matrix, n large (edelman1988eigenvalues)."""
+    """E ln cond(G) ≈ ln n + 1.537 for an (n, n) normal matrix, n large (edelman1988eigenvalues).
+
+    Examples:
+        >>> round(mean_log_condition(1000), 3)
+        8.445
+    """
     return math.log(n) + 1.537
 
 
 def condition(s: Tensor) -> Tensor:
-    """Largest over smallest nonzero singular value, nonzero being above n ε times the largest.
+    """Largest over smallest nonzero singular value, where nonzero means above n ε times the largest.
 
     Args:
-        s: ``(..., n)``, descending, as ``torch.linalg.svdvals`` has them.
+        s: ``(..., n)``, descending, as ``torch.linalg.svdvals`` returns them.
 
     Returns:
         ``(...)``; infinite where all are zero.
+
+    Examples:
+        >>> condition(torch.tensor([4.0, 2.0, 0.0])).item()
+        2.0
     """
     floor = s.shape[-1] * torch.finfo(s.dtype).eps * s[..., :1]
     found = s[..., 0] / s.where(s > floor, torch.inf).amin(-1)
@@ -77,7 +95,7 @@ def condition(s: Tensor) -> Tensor:
 def shift_bounds(m: Tensor) -> Callable[[float], Bounds]:
     """Where the singular values of M + ρI can lie, from those of M and the eigenvalues of M + Mᵀ.
 
-    The best of |s_i(M + ρI) − s_i(M)| ≤ ρ, of |s_i(M + ρI) − ρ| ≤ ‖M‖, of s_i(M + ρI) ≥ ρ + λ_min(M + Mᵀ)/2, and of
+    The tightest of |s_i(M + ρI) − s_i(M)| ≤ ρ, |s_i(M + ρI) − ρ| ≤ ‖M‖, s_i(M + ρI) ≥ ρ + λ_min(M + Mᵀ)/2, and
     Weyl's inequality for the Gram matrix, s_i(M)² + ρ² + ρ λ_min(M + Mᵀ) ≤ s_i(M + ρI)² ≤ the same with λ_max.
 
     Args:
@@ -87,6 +105,12 @@ def shift_bounds(m: Tensor) -> Callable[[float], Bounds]:
         ``bounds(rho) -> (lower, upper)``, ρ at least 0, each ``(..., n)``, descending.
 
     Source: standard.
+
+    Examples:
+        >>> bounds = shift_bounds(torch.diag(torch.tensor([2.0, 1.0])))
+        >>> lower, upper = bounds(1.0)  # they are 3 and 2
+        >>> [round(s**2, 4) for s in lower.tolist()], [round(s, 4) for s in upper.tolist()]
+        ([7.0, 4.0], [3.0, 2.0])
     """
     s, symmetric = torch.linalg.svdvals(m), torch.linalg.eigvalsh(m + m.mT)
     norm, low, high = s[..., :1], symmetric[..., :1], symmetric[..., -1:]
@@ -107,17 +131,24 @@ def shift_bounds(m: Tensor) -> Callable[[float], Bounds]:
 def activation_bounds(s: Tensor, eta: float, q: int) -> Bounds:
     """Where the singular values of D W can lie, D = diag(1 or η) with η in [−1, 1].
 
-    max(|η| s_i(W), s_{i+q}(W)) ≤ s_i(D W) ≤ s_i(W): η = −1 changes none; of ReLU, η = 0, q are lost.
+    max(|η| s_i(W), s_{i+q}(W)) ≤ s_i(D W) ≤ s_i(W). η = −1 changes none; with ReLU, η = 0, q may be lost.
 
     Args:
         s: singular values of W, ``(..., n)``, descending.
         eta: η.
-        q: how often η is in D.
+        q: how many entries of D are η.
 
     Returns:
         ``(lower, upper)``, each ``(..., n)``.
 
+    Raises ``InputError`` if η is not in [−1, 1].
+
     Source: standard (products, and interlacing of the rows that are kept).
+
+    Examples:
+        >>> lower, upper = activation_bounds(torch.tensor([3.0, 2.0, 1.0]), eta=0.0, q=1)
+        >>> lower.tolist(), upper.tolist()
+        ([2.0, 1.0, 0.0], [3.0, 2.0, 1.0])
     """
     _check_eta(eta)
     kept = torch.cat([s[..., q:], torch.zeros_like(s[..., :q])], -1)
@@ -125,14 +156,22 @@ def activation_bounds(s: Tensor, eta: float, q: int) -> Bounds:
 
 
 def flip_bound(row: Tensor, eta: float) -> Tensor:
-    """(1 − η) |w_j|, the most by which any singular value of D W moves when unit j changes its side.
+    """(1 − η) |w_j|, the most by which any singular value of D W moves when unit j changes sides.
 
     Args:
         row: w_j, ``(..., n)``, the unit's weights.
         eta: η.
 
     Returns:
-        ``(...)``. Standard: the change is a matrix of rank one.
+        ``(...)``.
+
+    Raises ``InputError`` if η is not in [−1, 1].
+
+    Source: standard (the change is a matrix of rank one).
+
+    Examples:
+        >>> flip_bound(torch.tensor([3.0, 4.0]), eta=0.0).item()
+        5.0
     """
     _check_eta(eta)
     return (1 - eta) * row.norm(dim=-1)
@@ -141,16 +180,24 @@ def flip_bound(row: Tensor, eta: float) -> Tensor:
 def forward(
     z: Tensor, weights: Layers, biases: Layers, eta: float, rho: float
 ) -> tuple[Tensor, list[Tensor]]:
-    """The layers' output z_L, and the diagonals of D_l.
+    """The output z_L of the layers, and the diagonals of D_l.
 
     Args:
         z: inputs of the first layer, ``(..., x, n)``.
         weights: W_l, each ``(..., n, n)``.
         biases: b_l, each ``(..., n)``.
-        eta: η; rho: ρ.
+        eta: η.
+        rho: ρ.
 
     Returns:
-        z_L, ``(..., x, n)``, and for each layer its slopes, ``(..., x, n)``.
+        z_L, ``(..., x, n)``, and the slopes of each layer, ``(..., x, n)``.
+
+    Examples:
+        >>> z, slopes = forward(torch.tensor([[1.0, -1.0]]), [torch.eye(2)], [torch.zeros(2)], 0.5, rho=1.0)
+        >>> slopes[0].tolist()  # the negative side has η = 0.5
+        [[1.0, 0.5]]
+        >>> z.tolist()  # the skip adds the input
+        [[2.0, -1.5]]
     """
     slopes = []
     for w, b in zip(weights, biases, strict=True):
@@ -161,15 +208,21 @@ def forward(
 
 
 def local_matrices(weights: Layers, slopes: Layers, rho: float) -> Tensor:
-    """∏_{l>0} (D_l W_l + ρ I) D_0 of each input: M_x but for the readout.
+    """∏_{l>0} (D_l W_l + ρ I) D_0 for each input: M_x without the readout.
 
     Args:
-        weights: W_l, each ``(..., n, n)``; the first does not enter.
+        weights: W_l, each ``(..., n, n)``; the first is not used.
         slopes: diagonals of D_l, each ``(..., x, n)``.
         rho: ρ.
 
     Returns:
         ``(..., x, n, n)``.
+
+    Examples:
+        >>> weights = [torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])]
+        >>> slopes = [torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]])]
+        >>> local_matrices(weights, slopes, rho=0.0).tolist()  # the second unit is off
+        [[[1.0, 0.0], [3.0, 0.0]]]
     """
     m = torch.diag_embed(slopes[0])
     for w, d in zip(weights[1:], slopes[1:], strict=True):
@@ -180,7 +233,7 @@ def local_matrices(weights: Layers, slopes: Layers, rho: float) -> Tensor:
 def layer_hessian(m: Tensor, z: Tensor) -> Tensor:
     """Hessian of Σ_x |y_x − f(x)|² in the row-major entries of W: 2 Σ_x (M_xᵀ M_x) ⊗ (z_x z_xᵀ).
 
-    Of a single x its nonzero eigenvalues are 2 s_i(M)² |z|², so that its condition is cond(M)².
+    For a single x its nonzero eigenvalues are 2 s_i(M)² |z|², so that its condition number is cond(M)².
 
     Args:
         m: M_x with the readout, ``(x, k, n)``.
@@ -188,13 +241,22 @@ def layer_hessian(m: Tensor, z: Tensor) -> Tensor:
 
     Returns:
         ``(n·n, n·n)``.
+
+    Examples:
+        >>> layer_hessian(m=torch.tensor([[[3.0]]]), z=torch.tensor([[2.0]])).item()  # 2 · 3² · 2²
+        72.0
     """
     n = m.shape[-1] * z.shape[-1]
     return 2 * torch.einsum("xki,xkj,xa,xb->iajb", m, m, z, z).reshape(n, n)
 
 
 def contraction(condition: float | Tensor) -> float | Tensor:
-    """(k² − 1) / (k² + 1), k = cond(M): what a step of gradient descent, at the best rate, leaves at most."""
+    """(k² − 1) / (k² + 1), k = cond(M): the most that a step of gradient descent at the best rate leaves.
+
+    Examples:
+        >>> contraction(1.0), contraction(3.0)
+        (0.0, 0.8)
+    """
     return (condition**2 - 1) / (condition**2 + 1)
 
 
@@ -205,13 +267,19 @@ class Pieces:
     Attributes:
         knots: ``(k + 1,)`` rising, both ends included.
         coefficients: ``(k, 3)``, of 1, t − knot and (t − knot)² on the piece right of each knot but the last.
+
+    Examples:
+        >>> knots = torch.tensor([-1.0, 0.0, 1.0])
+        >>> square_then_line = Pieces(knots, torch.tensor([[1.0, -2.0, 1.0], [0.0, 1.0, 0.0]]))
+        >>> square_then_line(torch.tensor([-0.5, 0.5])).tolist()
+        [0.25, 0.5]
     """
 
     knots: Tensor
     coefficients: Tensor
 
     def __call__(self, t: Tensor) -> Tensor:
-        """Its values at ``t``, of any shape."""
+        """The values at ``t``, of any shape."""
         piece = torch.searchsorted(self.knots[1:-1].contiguous(), t.contiguous())
         c0, c1, c2 = self.coefficients[piece].unbind(-1)
         away = t - self.knots[piece]
@@ -229,14 +297,29 @@ def loss_along(
     rho: float,
     reach: float,
 ) -> Pieces:
-    """Σ_x |y_x − f(x)|² along W_0 + t V for |t| ≤ reach, exactly: piece by piece, from one change of side to the next.
+    """Σ_x |y_x − f(x)|² along W_0 + t V for |t| ≤ reach, exactly: piece by piece, from one unit's change to the next.
 
     Args:
         direction: V, ``(n, n)``.
-        z: inputs of the layer, ``(x, n)``; y: targets, ``(x, k)``.
+        z: inputs of the layer, ``(x, n)``.
+        y: targets, ``(x, k)``.
         weights, biases, eta, rho: as for ``forward``, without leading axes.
         readout: W_out, ``(k, n)``.
         reach: largest |t|.
+
+    Returns:
+        The loss as a function of t.
+
+    Raises:
+        InputError: if the reach is not above 0.
+
+    Examples:
+        >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
+        >>> loss = loss_along(one, one, zero, [one], [torch.zeros(1)], one, eta=0.0, rho=0.0, reach=2.0)
+        >>> loss.knots.tolist()  # ReLU(1 + t)² has its knot at −1
+        [-2.0, -1.0, 2.0]
+        >>> loss(torch.tensor([-1.5, 0.0, 1.0])).tolist()
+        [0.0, 1.0, 4.0]
     """
     if not reach > 0:
         raise InputError(f"loss_along needs a reach above 0, got {reach}")

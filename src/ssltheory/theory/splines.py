@@ -2,12 +2,12 @@
 
 A layer is ``z ↦ a(W z + c)`` with ``a`` of slope 1 on positive and η on negative pre-activations. The network is
 then affine on each cell of a partition of its input space, and a unit's *boundary* is where its pre-activation is
-zero. BatchNorm at its start, gain 1 and shift 0, turns h = W z + c into (h − μ)/σ, which is a layer again, with the
-weights W/σ and the biases (c − μ)/σ: a network with BatchNorm and given statistics is a network without, and the
+zero. BatchNorm at its start, with gain 1 and shift 0, turns h = W z + c into (h − μ)/σ. That is a layer again, with the
+weights W/σ and the biases (c − μ)/σ: a network with BatchNorm and given statistics equals one without, and the
 functions here take layers ``(w, c)`` of either kind.
 
-The claims are of the paper's abstract; it and the beginning of the text could be read. The formulas are derived
-here, but for the total least squares itself.
+The claims are those of the paper's abstract; only it and the beginning of the text could be read. The formulas are
+derived here, except for the total least squares itself.
 """
 
 from collections.abc import Sequence
@@ -26,25 +26,41 @@ def total_least_squares(h: Tensor, w: Tensor, m: Tensor | float) -> Tensor:
     """L_k(m) = Σ_n (⟨w_k, z_n⟩ − m)² / ‖w_k‖²: squared distances of the data to the hyperplane ⟨w_k, z⟩ = m.
 
     Args:
-        h: ⟨w_k, z_n⟩, ``(n, units)``; with a bias in it the hyperplane is ⟨w_k, z⟩ + c_k = m.
+        h: ⟨w_k, z_n⟩, ``(n, units)``; if it includes a bias, the hyperplane is ⟨w_k, z⟩ + c_k = m.
         w: ``(units, inputs)``.
         m: ``(units,)``, or one number for all.
 
     Returns:
         ``(units,)``. Smallest at the mean of h, where it is n σ²/‖w_k‖² with the biased variance σ².
+
+    Examples:
+        >>> h, w = torch.tensor([[0.0], [4.0]]), torch.tensor([[2.0]])
+        >>> total_least_squares(h, w, 2.0).tolist()  # (2² + 2²) / 2²
+        [2.0]
     """
     return (h - m).square().sum(-2) / w.square().sum(-1)
 
 
 def variance(h: Tensor, w: Tensor, m: Tensor | float) -> Tensor:
-    """‖w_k‖² L_k(m) / n, ``(units,)``: at the mean of h it is BatchNorm's σ²."""
+    """‖w_k‖² L_k(m) / n, ``(units,)``: at the mean of h it is BatchNorm's σ².
+
+    Examples:
+        >>> h, w = torch.tensor([[0.0], [4.0]]), torch.tensor([[2.0]])
+        >>> variance(h, w, h.mean(0)).tolist()  # of 0 and 4
+        [4.0]
+    """
     return w.square().sum(-1) * total_least_squares(h, w, m) / h.shape[-2]
 
 
 def nearest(h: Tensor, w: Tensor) -> Tensor:
-    """The m with the least ``total_least_squares``, from three of its values: the vertex of the parabola, ``(units,)``.
+    """The m with the least ``total_least_squares``, ``(units,)``: the vertex of the parabola through three values.
 
-    The values are taken at a typical h and its like to both sides, as far as h reaches.
+    The values are taken at the first h, and at that h plus and minus the range of h.
+
+    Examples:
+        >>> h, w = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[3.0]])
+        >>> [round(m, 4) for m in nearest(h, w).tolist()]  # the mean of h
+        [2.0]
     """
     at, reach = h[..., 0, :], h.amax(-2) - h.amin(-2)
     below, middle, above = (total_least_squares(h, w, at + k * reach) for k in (-1, 0, 1))
@@ -54,9 +70,13 @@ def nearest(h: Tensor, w: Tensor) -> Tensor:
 def offset(h: Tensor) -> Tensor:
     """Mean over standard deviation of pre-activations, ``(n, units) -> (units,)``: how far a boundary misses the data.
 
-    Its square is the excess of L_k at the boundary over its minimum, in units of that minimum: free of the scale of
-    weights and inputs, so that it may be compared between layers and networks (the raw L_k may not: without BatchNorm
-    activations shrink with depth, and distances with them). BatchNorm makes it zero for every unit.
+    Its square is the excess of L_k at the boundary over its minimum, in units of that minimum. It does not depend on
+    the scale of weights and inputs, so it can be compared between layers and networks. (The raw L_k cannot: without
+    BatchNorm, activations shrink with depth, and distances with them.) BatchNorm makes it zero for every unit.
+
+    Examples:
+        >>> offset(torch.tensor([[0.0, -1.0], [4.0, 1.0]])).tolist()  # 2 / 2, and a boundary in the middle
+        [1.0, 0.0]
     """
     return h.mean(-2) / h.std(-2, correction=0)
 
@@ -64,12 +84,16 @@ def offset(h: Tensor) -> Tensor:
 def jitter(batch_size: Tensor | float, n: int | None = None) -> Tensor:
     """How far a boundary moves with the mini-batch: sd(μ_B)/σ = 1/√B, whatever the weights.
 
-    In units of the data's RMS distance from the boundary.
+    The unit is the data's RMS distance from the boundary.
 
     Args:
         batch_size: B.
-        n: size of the data set where batches are drawn without replacement, which makes it √((n − B)/(n − 1)) times
-            as much; None: with replacement.
+        n: size of the data set if batches are drawn without replacement, which multiplies the result by
+            √((n − B)/(n − 1)); None: with replacement.
+
+    Examples:
+        >>> jitter(4).item(), jitter(100, n=100).item()  # 1/√4; all data in one batch
+        (0.5, 0.0)
     """
     size = torch.as_tensor(batch_size, dtype=torch.float64)
     return (1 / size).sqrt() if n is None else ((n - size) / (n - 1) / size).sqrt()
@@ -78,8 +102,8 @@ def jitter(batch_size: Tensor | float, n: int | None = None) -> Tensor:
 def fold(w_out: Tensor, w: Tensor, sigma: Tensor, slope: float) -> Tensor:
     """The change of a second-layer boundary's normal where it crosses a first-layer boundary.
 
-    From the negative to the positive side of unit j the gradient of second-layer unit k, a function of the input,
-    changes by W'_kj (1 − η) W_j / σ_j. Divided by the σ of unit k if it is normalised too.
+    From the negative to the positive side of unit j, the gradient of second-layer unit k with respect to the input
+    changes by W'_kj (1 − η) W_j / σ_j; divide by the σ of unit k if that unit is normalised too.
 
     Args:
         w_out: W', ``(out, units)``.
@@ -89,12 +113,22 @@ def fold(w_out: Tensor, w: Tensor, sigma: Tensor, slope: float) -> Tensor:
 
     Returns:
         ``(out, units, inputs)``.
+
+    Examples:
+        >>> w_out, w, sigma = torch.tensor([[2.0]]), torch.tensor([[3.0, 0.0]]), torch.tensor([0.5])
+        >>> fold(w_out, w, sigma, slope=0.0).tolist()  # 2 · 3 / 0.5
+        [[[12.0, 0.0]]]
     """
     return (1 - slope) * w_out[..., None] * (w / sigma[:, None])
 
 
 def turning_angle(normal: Tensor, change: Tensor) -> Tensor:
-    """Angle between a normal and the same after the change, in degrees: ``(..., inputs) -> (...)``."""
+    """Angle between a normal before and after the change, in degrees: ``(..., inputs) -> (...)``.
+
+    Examples:
+        >>> turning_angle(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])).round().item()
+        45.0
+    """
     other = normal + change
     cosine = (normal * other).sum(-1)
     sine = (normal.square().sum(-1) * other.square().sum(-1) - cosine.square()).clamp_min(0).sqrt()
@@ -108,10 +142,17 @@ class Partition:
     Attributes:
         vertices: corners of all cells of all layers, one cell's after another's, ``(v, 2)`` float64.
         corners: how many of them each cell has, ``(cells,)`` int64.
-        depth: the layer after which the cell is one, ``(cells,)`` int64, rising from 0.
-        segments: pieces of boundaries by their two ends, ``(s, 2, 2)`` float64.
-        layer: of each segment's unit, ``(s,)`` int64, rising from 0.
-        unit: of each segment, ``(s,)`` int64.
+        depth: the layer up to which the network has this cell, ``(cells,)`` int64, rising from 0.
+        segments: pieces of boundaries, each by its two ends, ``(s, 2, 2)`` float64.
+        layer: the layer of each segment's unit, ``(s,)`` int64, rising from 0.
+        unit: the unit of each segment, ``(s,)`` int64.
+
+    Examples:
+        >>> cross = partition([(torch.eye(2), torch.zeros(2))], slope=0.0, box=[[-1, -1], [1, 1]])
+        >>> cross.corners.tolist()  # four squares
+        [4, 4, 4, 4]
+        >>> cross.unit.tolist()  # one boundary was cut first, and cuts the other in two
+        [0, 1, 1]
     """
 
     vertices: np.ndarray
@@ -123,18 +164,24 @@ class Partition:
 
 
 def partition(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> Partition:
-    """Cut a box by every unit's boundary, layer after layer: exact, no grid.
+    """Cut a box along every unit's boundary, layer after layer; exact, without a grid.
 
-    On a cell all pre-activations of the next layer are affine, so that each unit cuts it along a straight line or not
-    at all. Slivers thinner than 1e-9 of the box are not cut.
+    On a cell all pre-activations of the next layer are affine, so each unit cuts it along a straight line or not at
+    all. Slivers thinner than 1e-9 of the box are not cut.
 
     Args:
-        layers: ``(w, c)`` of each, ``(units, inputs)`` and ``(units,)``; two inputs of the first.
+        layers: ``(w, c)`` of each layer, ``(units, inputs)`` and ``(units,)``; the first has two inputs.
         slope: η, other than 1.
         box: lower and upper corner, ``(2, 2)``.
 
     Raises:
-        InputError: if the network has not two inputs.
+        InputError: if the network does not have two inputs.
+
+    Examples:
+        >>> w, c = torch.tensor([[1.0, 0.0]]), torch.tensor([-0.5])  # a boundary at x = 0.5
+        >>> halves = partition([(w, c)], slope=0.0, box=[[0, 0], [1, 1]])
+        >>> halves.segments.tolist()
+        [[[0.5, 0.0], [0.5, 1.0]]]
     """
     if layers[0][0].shape[-1] != 2:
         raise InputError(
@@ -181,7 +228,7 @@ def _distances(points: np.ndarray, slopes: np.ndarray, constants: np.ndarray | f
 def _cut(
     polygon: np.ndarray, slope: np.ndarray, constant: float, thin: float
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """A convex polygon's parts on both sides of a line, and the cut's two ends; itself and None if it is not cut."""
+    """A convex polygon's parts on both sides of a line, and the two ends of the cut; itself and None if not cut."""
     distance = _distances(polygon, slope[None], constant)[:, 0]
     if distance.min() >= -thin or distance.max() <= thin:
         return [polygon], None
@@ -200,6 +247,11 @@ def _cut(
 
 
 def regions(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> int:
-    """Number of cells of the whole network in the box: see ``partition``."""
+    """Number of cells of the whole network in the box: see ``partition``.
+
+    Examples:
+        >>> regions([(torch.eye(2), torch.zeros(2))], slope=0.0, box=[[-1, -1], [1, 1]])  # a cross
+        4
+    """
     depth = partition(layers, slope, box).depth
     return int((depth == depth[-1]).sum())

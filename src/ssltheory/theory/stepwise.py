@@ -4,11 +4,11 @@ A linear map ``f(x) = W x`` is trained on n positive pairs by gradient descent o
 
     L = ‖C − I_d‖²_F,   C = W Γ Wᵀ,   Γ = (1/2n) Σ_i (x_i x'_iᵀ + x'_i x_iᵀ).
 
-Everything about the data enters through Γ. Time is t = learning rate × step throughout, and all of it is
-float64: started at 1e-7, single precision rounds away the growth of later modes once the first is learnt.
+The data enter through Γ alone. Time is t = learning rate × step throughout. Everything is float64: from a start
+of 1e-7, single precision would round away the growth of later modes once the first is learnt.
 
-A kernel machine is a linear model on the features of its kernel. All that is ever needed of the features is
-the kernel on the 2n views, K̃ = [[k_aa, k_ab], [k_abᵀ, k_bb]], and P, which swaps the views of every pair:
+A kernel machine is a linear model on the features of its kernel. Of the features it needs only the kernel on
+the 2n views, K̃ = [[k_aa, k_ab], [k_abᵀ, k_bb]], and P, which swaps the views of every pair:
 Γ = (1/2n) Φ P Φᵀ has the non-zero eigenvalues of K_Γ = (1/2n) K̃^½ P K̃^½.
 """
 
@@ -28,15 +28,21 @@ def cross_moment(x_a: Tensor, x_b: Tensor) -> Tensor:
     """Γ, the symmetrised and uncentred cross-moment of the two views.
 
     Args:
-        x_a, x_b: ``(n, m)``, row i of both is one positive pair.
+        x_a, x_b: ``(n, m)``; row i of both is one positive pair.
 
     Returns:
-        ``(m, m)`` float64, symmetric; it has negative eigenvalues as a rule.
+        ``(m, m)`` float64, symmetric; some eigenvalues are usually negative.
 
     Raises:
         InputError: if the shapes differ.
 
     Source: simon2023stepwise, section 4.1.
+
+    Examples:
+        >>> x_a = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+        >>> x_b = torch.tensor([[1.0, 2.0], [0.0, 2.0]])
+        >>> cross_moment(x_a, x_b).tolist()
+        [[0.5, 0.5], [0.5, 2.0]]
     """
     if x_a.shape != x_b.shape or x_a.ndim != 2:
         raise InputError(
@@ -49,7 +55,7 @@ def cross_moment(x_a: Tensor, x_b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LinearSolution:
-    """The closed form W*(t) = U diag(s(t)) V_dᵀ. Made by ``linear_barlow_twins``.
+    """The closed form W*(t) = U diag(s(t)) V_dᵀ, as ``linear_barlow_twins`` returns it.
 
     Attributes:
         gamma: ``(d,)`` the top eigenvalues γ_j of Γ, descending.
@@ -59,8 +65,16 @@ class LinearSolution:
         growth: ``(d,)`` the rate that replaces γ_j in the exponent: γ_j itself in gradient flow,
             log(1 + 4 η γ_j) / 4η for gradient descent at learning rate η.
         leaks: ``(d, m)`` what the limit of a vanishing start leaves out: entry (j, k > j) is how far the later
-            mode k has grown along u_j by the time that mode j is learnt and stops it, relative to mode j.
-            Derived here to first order, not in the paper.
+            mode k has grown along u_j, relative to mode j, by the time mode j is learnt and stops it.
+            Derived here to first order; not in the paper.
+
+    Examples:
+        >>> gamma = torch.diag(torch.tensor([2.0, 1.0]))
+        >>> solution = linear_barlow_twins(gamma, dim=2, init_scale=1e-6)
+        >>> [round(loss, 2) for loss in solution.loss(torch.tensor([0.0, 2.5, 9.0])).tolist()]
+        [2.0, 1.0, 0.0]
+        >>> round(solution.eigenvalues(solution.step_times)[1, 1].item(), 6)  # the second, at its step
+        0.5
     """
 
     gamma: Tensor
@@ -72,7 +86,7 @@ class LinearSolution:
 
     @property
     def leakage(self) -> float:
-        """The largest leak; the closed form is the limit in which it vanishes."""
+        """The largest leak. The closed form is the limit in which it vanishes."""
         return float(self.leaks.max())
 
     @property
@@ -85,7 +99,8 @@ class LinearSolution:
     def step_times(self) -> Tensor:
         """``(d,)`` times τ at which the eigenvalues of C pass 1/2, ascending; inf where γ_j <= 0.
 
-        τ_j = log(1/p_j(0) − 1) / 8γ_j with p_j(0) = γ_j s_j(0)²; the paper's −log(p_j(0)) / 8γ_j up to O(p_j(0)).
+        τ_j = log(1/p_j(0) − 1) / 8γ_j with p_j(0) = γ_j s_j(0)². The paper's −log(p_j(0)) / 8γ_j agrees up to
+        O(p_j(0)).
         """
         p_0 = (self.gamma * self.s_0**2).clamp(max=1.0)
         tau = (torch.log1p(-p_0) - torch.log(p_0)) / (8 * self.growth)
@@ -130,16 +145,25 @@ def linear_barlow_twins(
         w0: ``(d, m)`` a small generic start. The theory needs it aligned with Γ: with W(0) V_d = U R
             (QR, columns by descending γ), U is kept and s_j(0) = R_jj.
         init_scale: instead of ``w0``: an aligned start with s_j(0) = init_scale for every j and U = I.
-        lr: learning rate of gradient descent, which grows a mode by 1 + 4 lr γ a step; None is gradient flow.
+        lr: learning rate of gradient descent, which multiplies a mode by 1 + 4 lr γ at each step; None is
+            gradient flow.
 
     Returns:
         A solution: ``.step_times``, ``.eigenvalues(t)``, ``.loss(t)``, ``.weights(t)``.
 
     Raises:
-        InputError: if gamma is not square, finite and symmetric, d is out of range, not exactly one of ``w0``
-            and ``init_scale`` is given, or lr is past the limit of stability.
+        InputError: if gamma is not square, finite and symmetric, d is out of range, both or neither of ``w0``
+            and ``init_scale`` are given, or lr is above the limit of stability.
 
     Source: simon2023stepwise, Proposition 4.1 (aligned start) and Result 4.6 (small generic start).
+
+    Examples:
+        >>> gamma = torch.diag(torch.tensor([1.0, 2.0, 0.1]))
+        >>> solution = linear_barlow_twins(gamma, dim=2, init_scale=1e-6)
+        >>> [round(tau, 3) for tau in solution.step_times.tolist()]  # −log(γ s²) / 8γ: the larger γ first
+        [1.684, 3.454]
+        >>> [round(s, 3) for s in solution.singular_values(9.0)[0].tolist()]  # γ^−1/2
+        [0.707, 1.0]
     """
     gamma = _checked_gamma(gamma, dim)
     if (w0 is None) == (init_scale is None):
@@ -168,7 +192,7 @@ def linear_barlow_twins(
 
 
 def _aligned_start(start: Tensor) -> tuple[Tensor, Tensor]:
-    """U and s_j(0) of the aligned start that a generic one, W(0) V_d ``(d, d)``, turns into (Result 4.6)."""
+    """U and s_j(0) of the aligned start that a generic one, W(0) V_d ``(d, d)``, becomes (Result 4.6)."""
     u, r = torch.linalg.qr(start)
     sign = torch.where(r.diagonal() < 0, -1.0, 1.0).to(u.dtype)
     return u * sign, r.diagonal() * sign
@@ -190,11 +214,19 @@ def _leaks(start: Tensor, u: Tensor, s_0: Tensor, lam: Tensor, growth: Tensor) -
 
 @dataclass(frozen=True)
 class LinearRun:
-    """A measured trajectory, with the attributes of ``LinearSolution``. Made by ``gradient_descent``.
+    """A measured trajectory with the attributes of ``LinearSolution``, as ``gradient_descent`` returns it.
 
     Attributes:
-        times: ``(T,)`` lr × step of the steps nearest to the times asked for, in their order.
+        times: ``(T,)`` lr × step of the steps nearest to the requested times, in the same order.
         step_times: ``(d,)`` times at which the sorted eigenvalues of C pass 1/2, ascending.
+
+    Examples:
+        >>> gamma, w0 = torch.tensor([[1.0]]), torch.tensor([[1e-3]])
+        >>> run = gradient_descent(gamma, w0, lr=0.01, times=torch.tensor([0.0, 5.0]))
+        >>> [round(loss, 3) for loss in run.loss().tolist()]
+        [1.0, 0.0]
+        >>> round(abs(run.weights(4.0)).item(), 3)  # the kept step nearest to t = 4 is the last
+        1.0
     """
 
     times: Tensor
@@ -223,10 +255,10 @@ class LinearRun:
 
 
 def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> LinearRun:
-    """Full-batch gradient descent on L = ‖W Γ Wᵀ − I‖²_F, nothing assumed of the start.
+    """Full-batch gradient descent on L = ‖W Γ Wᵀ − I‖²_F, from any start.
 
     W ← W − 4 lr (W Γ Wᵀ − I) W Γ, run in the eigenbasis of Γ (an exact rotation W → W V, in which a step
-    costs O(d² m) instead of O(d m²)). Step times are interpolated on a grid of their own, half of it
+    costs O(d² m) instead of O(d m²)). Step times are interpolated on a separate grid, half of it
     logarithmic and half linear in time, whatever ``times`` is.
 
     Args:
@@ -239,8 +271,15 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
         A run: ``.times``, ``.step_times``, ``.eigenvalues(t)``, ``.loss(t)``, ``.weights(t)``.
 
     Raises:
-        InputError: for shapes that do not fit, negative times, or lr past the limit of stability.
-        RunError: if the weights overflow, as from a start far above Γ^−1/2.
+        InputError: if shapes do not fit, a time is negative, or lr is above the limit of stability.
+        RunError: if the weights overflow, for example from a start far above Γ^−1/2.
+
+    Examples:
+        >>> gamma, w0 = torch.diag(torch.tensor([2.0, 1.0])), 1e-4 * torch.eye(2)
+        >>> run = gradient_descent(gamma, w0, lr=0.01, times=torch.tensor([0.0, 4.0]))
+        >>> theory = linear_barlow_twins(gamma, dim=2, w0=w0, lr=0.01)
+        >>> torch.allclose(run.step_times, theory.step_times, rtol=0.01)
+        True
     """
     gamma = _checked_gamma(gamma, len(w0))
     w0 = _checked_start(w0, len(w0), len(gamma))
@@ -274,7 +313,11 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
 def log_and_linear(first: float, last: float, n: int) -> Tensor:
     """n rising times from first to last, half of them logarithmic and half linear.
 
-    A linear grid alone misplaces the first step, a logarithmic one alone the last.
+    A linear grid alone would misplace the first step, a logarithmic one alone the last.
+
+    Examples:
+        >>> [round(t, 6) for t in log_and_linear(1.0, 100.0, 6).tolist()]  # 1, 10, 100 and 1, 50.5, 100
+        [1.0, 1.0, 10.0, 50.5, 100.0, 100.0]
     """
     log = torch.logspace(0, 1, n - n // 2, base=float(last / first), dtype=torch.float64) * first
     return (
@@ -291,7 +334,15 @@ def gradient_flow(gamma: Tensor, w0: Tensor, times: Tensor) -> LinearRun:
         gamma: ``(m, m)`` symmetric; w0: ``(d, m)`` start; times: ``(T,)`` rising from 0.
 
     Returns:
-        A run as of ``gradient_descent``; its step times are interpolated on ``times``.
+        A run as from ``gradient_descent``; its step times are interpolated on ``times``.
+
+    Examples:
+        >>> gamma, w0 = torch.diag(torch.tensor([2.0, 1.0])), 1e-3 * torch.eye(2)
+        >>> times = torch.linspace(0, 4, 9)
+        >>> measured = gradient_flow(gamma, w0, times).eigenvalues()
+        >>> predicted = linear_barlow_twins(gamma, dim=2, w0=w0).eigenvalues(times)
+        >>> torch.allclose(measured, predicted, rtol=1e-6)
+        True
     """
     gamma = _checked_gamma(gamma, len(w0))
     w0 = _checked_start(w0, len(w0), len(gamma))
@@ -323,13 +374,18 @@ class KernelEmbedding:
     """f(x) = Aᵀ k(x), with k(x) the kernel between x and the 2n views. Call it with kernel values.
 
     Attributes:
-        coefficients: A, ``(2n, d)``: the n first views, then the second ones.
+        coefficients: A, ``(2n, d)``: the n first views, then the n second views.
+
+    Examples:
+        >>> embed = KernelEmbedding(torch.tensor([[2.0], [1.0]], dtype=torch.float64))
+        >>> embed(torch.tensor([[3.0]]), torch.tensor([[1.0]])).tolist()  # 2 · 3 + 1 · 1
+        [[7.0]]
     """
 
     coefficients: Tensor
 
     def __call__(self, k_xa: Tensor, k_xb: Tensor) -> Tensor:
-        """Embeddings of N points from their kernel values with the views, ``(N, n)`` each: ``(N, d)``.
+        """Embeddings ``(N, d)`` of N points from their kernel values with the views, ``(N, n)`` each.
 
         Raises:
             InputError: if the shapes do not fit the training pairs.
@@ -347,7 +403,7 @@ def kernel_cross_moment(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> tuple[Tenso
     """K_Γ = (1/2n) K̃^½ P K̃^½, and K̃^½, which holds the coordinates of the 2n views in their span.
 
     Args:
-        k_aa, k_ab, k_bb: ``(n, n)`` kernel among first views, between first and second, among second.
+        k_aa, k_ab, k_bb: ``(n, n)`` kernel among the first views, between first and second, among the second.
 
     Returns:
         K_Γ and K̃^½, ``(2n, 2n)`` float64 each. K_Γ is ``cross_moment`` of the rows of K̃^½.
@@ -356,6 +412,14 @@ def kernel_cross_moment(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> tuple[Tenso
         InputError: if the blocks differ in shape, or K̃ is not symmetric, finite and positive semi-definite.
 
     Source: simon2023stepwise, section 5.1.
+
+    Examples:
+        >>> x_a, x_b = torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 1.0]])
+        >>> k_gamma, _ = kernel_cross_moment(x_a @ x_a.mT, x_a @ x_b.mT, x_b @ x_b.mT)
+        >>> k_gamma.shape  # two views of one pair
+        torch.Size([2, 2])
+        >>> torch.allclose(*map(torch.linalg.eigvalsh, (k_gamma, cross_moment(x_a, x_b))))
+        True
     """
     kernel = _joined(k_aa, k_ab, k_bb)
     n = len(kernel) // 2
@@ -372,25 +436,36 @@ def kernel_cross_moment(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> tuple[Tenso
 def kernel_barlow_twins(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor, dim: int) -> KernelEmbedding:
     """Where Barlow Twins takes a kernel machine from a small start, in closed form.
 
+    The embeddings returned have zero loss on the training pairs.
+
     With the top eigenpairs (γ_j, b_j) of K_Γ the final embedding of any x is
 
         f_j(x) = γ_j^−½ b_jᵀ K̃^−½ k(x) = γ_j^−³ᐟ² b_jᵀ K̃^½ P k(x) / 2n,
 
     up to a rotation of the d dimensions: compare Gram matrices or subspaces. The second form, used here, follows
-    from K_Γ b_j = γ_j b_j and needs no inverse, so that equal views do no harm. Of all embeddings of zero loss it
-    has the smallest norm.
+    from K_Γ b_j = γ_j b_j and needs no inverse, so that equal views do no harm. Among all embeddings of zero loss
+    it has the smallest norm.
 
     Args:
-        k_aa, k_ab, k_bb: as of ``kernel_cross_moment``.
+        k_aa, k_ab, k_bb: as for ``kernel_cross_moment``.
         dim: embedding dimension d, at most the number of positive γ_j.
 
     Returns:
         ``embed(k_xa, k_xb) -> (N, d)``.
 
     Raises:
-        InputError: as of ``kernel_cross_moment``, or if fewer than d modes can be learnt.
+        InputError: as for ``kernel_cross_moment``, or if fewer than d modes can be learnt.
 
     Source: simon2023stepwise, Proposition 5.1.
+
+    Examples:
+        >>> x_a = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+        >>> x_b = x_a + torch.tensor([[0.1, 0.0], [0.0, 0.2], [0.0, 0.3]])
+        >>> k_aa, k_ab, k_bb = x_a @ x_a.mT, x_a @ x_b.mT, x_b @ x_b.mT  # a linear kernel
+        >>> embed = kernel_barlow_twins(k_aa, k_ab, k_bb, dim=2)
+        >>> c = cross_moment(embed(k_aa, k_ab), embed(k_ab.mT, k_bb))
+        >>> torch.allclose(c, torch.eye(2, dtype=torch.float64))  # zero loss
+        True
     """
     k_gamma, root = kernel_cross_moment(k_aa, k_ab, k_bb)
     gamma, b = (z.flip(-1) for z in torch.linalg.eigh(k_gamma))
@@ -407,23 +482,29 @@ def kernel_barlow_twins(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor, dim: int) -> K
 def kernel_gradient_descent(
     k_aa: Tensor, k_ab: Tensor, k_bb: Tensor, start: Tensor, lr: float, steps: int
 ) -> KernelEmbedding:
-    """Full-batch gradient descent of Barlow Twins over functions, nothing decomposed and nothing assumed.
+    """Full-batch gradient descent of Barlow Twins over functions, without a decomposition or an assumption.
 
-    f ← f − lr (2/n) Σ_i (C − I) f(x'_i) K(x_i, ·), the sum over all 2n views and x'_i the partner of x_i, which
-    is gradient descent on the weights of the features. Held as the coefficients A of f(x) = Aᵀ k(x).
+    f ← f − lr (2/n) Σ_i (C − I) f(x'_i) K(x_i, ·), where the sum is over all 2n views and x'_i is the partner of
+    x_i: gradient descent on the weights of the features. f is stored as the coefficients A of f(x) = Aᵀ k(x).
 
     Args:
-        k_aa, k_ab, k_bb: as of ``kernel_cross_moment``.
+        k_aa, k_ab, k_bb: as for ``kernel_cross_moment``.
         start: ``(2n, d)`` coefficients, small.
         lr: learning rate; stable below 1 / 4γ_1.
-        steps: how many.
+        steps: number of steps.
 
     Returns:
         ``embed(k_xa, k_xb) -> (N, d)``.
 
     Raises:
-        InputError: for shapes that do not fit.
+        InputError: if shapes do not fit.
         RunError: if it diverges.
+
+    Examples:
+        >>> k = torch.ones(1, 1)  # two equal views of one image: f(x) is the sum of the coefficients
+        >>> embed = kernel_gradient_descent(k, k, k, torch.tensor([[1e-3], [1e-3]]), lr=0.05, steps=100)
+        >>> round(embed(k, k).item(), 6)
+        1.0
     """
     kernel = _joined(k_aa, k_ab, k_bb)
     two_n, start = len(kernel), torch.as_tensor(start).to(torch.float64)
@@ -447,12 +528,20 @@ def sample_extent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, T
     """Pairs that share two signs, one spread over nine inputs, one on a single input: Γ has eigenvalues 9 and 1.
 
     Args:
-        n: pairs; generator: of the signs and of the noise (standard deviation 0.01, not shared).
+        n: number of pairs.
+        generator: draws the signs, and the noise (standard deviation 0.01, not shared by the two views).
 
     Returns:
         x_a, x_b ``(n, 10)`` and the known eigenvalues ``(2,)``.
 
     Source: the data set "extent" of anonymous-stepwise.
+
+    Examples:
+        >>> x_a, x_b, known = sample_extent(1000, torch.Generator().manual_seed(0))
+        >>> known.tolist()
+        [9.0, 1.0]
+        >>> spectra.eigenvalues(cross_moment(x_a, x_b))[:2].round().tolist()
+        [9.0, 1.0]
     """
     signs = _signs(n, generator)
     shared = torch.cat([signs[:, :1].expand(n, 9), signs[:, 1:]], dim=1)
@@ -460,15 +549,23 @@ def sample_extent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, T
 
 
 def sample_amplitude(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs that share two waves of 96 samples with random signs, amplitudes 1 and 1/2: eigenvalues c² 96/2.
+    """Pairs that share two waves of 96 samples with random signs, amplitudes c of 1 and 1/2: eigenvalues c² 96/2.
 
     Args:
-        n: pairs; generator: of the signs and of the noise (standard deviation 0.1, not shared).
+        n: number of pairs.
+        generator: draws the signs, and the noise (standard deviation 0.1, not shared by the two views).
 
     Returns:
         x_a, x_b ``(n, 96)`` and the known eigenvalues ``(2,)``.
 
     Source: the data set "amplitude" of anonymous-stepwise.
+
+    Examples:
+        >>> x_a, x_b, known = sample_amplitude(1000, torch.Generator().manual_seed(0))
+        >>> known.round().tolist()
+        [48.0, 12.0]
+        >>> spectra.eigenvalues(cross_moment(x_a, x_b))[:2].round().tolist()
+        [48.0, 12.0]
     """
     phase = 2 * torch.pi * torch.arange(96, dtype=torch.float64) / 96
     waves = torch.stack([torch.sin(32 * phase), 0.5 * torch.sin(8 * phase)])
@@ -487,8 +584,8 @@ def _noisy_pair(shared: Tensor, noise: float, generator: torch.Generator) -> tup
 def _descend(y, lam, lr, steps, keep):
     """C at ``steps`` and W V at ``keep`` (both rising integers), from y = W(0) V ``(d, m)``.
 
-    NumPy, since at these sizes a step is five calls of a few microseconds each and torch's dispatch
-    would double it.
+    In NumPy, since at these sizes a step is five calls of a few microseconds each, and torch's dispatch
+    would double that.
     """
     y = y.copy()
     d = len(y)
@@ -515,7 +612,7 @@ def _descend(y, lam, lr, steps, keep):
 
 
 def _joined(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> Tensor:
-    """K̃ ``(2n, 2n)`` float64, checked."""
+    """The checked kernel K̃ of all views, ``(2n, 2n)`` float64."""
     if (
         k_aa.ndim != 2
         or not len(k_aa) == k_aa.shape[1]
