@@ -22,9 +22,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness import Work, arguments, duration, environment
-from ssltheory import augmentations, distributed, encoders, losses, provenance, train
-from ssltheory.capacity import Curve
+from ssltheory import augmentations, losses, train
+from ssltheory.book import provenance
+from ssltheory.book.capacity import Curve
+from ssltheory.models import encoders
 from ssltheory.theory import stepwise
+from ssltheory.train import distributed
 
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 BATCH, DIM = 256, 64

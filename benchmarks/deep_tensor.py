@@ -8,8 +8,8 @@ they fit. A call of ours is ten steps with building the networks, one of the U-N
 import torch
 
 from benchmarks.harness import arguments, compare, report
+from ssltheory.chapters.deep_tensor.experiment import UNet3d
 from ssltheory.deep_tensor import factorize
-from ssltheory.denoising import UNet3d
 
 STEPS, RANK = 10, 12
 PAIR, UNET = "2-D and 1-D network", "3-D U-Net"

@@ -15,7 +15,8 @@ from torch import nn
 
 from benchmarks.augmentations import smooth_images
 from benchmarks.harness import arguments, compare, report
-from ssltheory import losses, noncontrastive, predictors, train
+from ssltheory import losses, train
+from ssltheory.models import predictors, siamese
 
 IMAGES, BATCH, SIZE, STEPS = 1024, 128, 32, 10
 WIDTH, DIM = 512, 128  # the paper's
@@ -26,7 +27,7 @@ AIMS = {"the official step": 1.0}
 class Official:
     """The transcription: ``step`` is one step on the batch that ``views`` draws."""
 
-    def __init__(self, model: predictors.Siamese, views: noncontrastive.TwoViews) -> None:
+    def __init__(self, model: predictors.Siamese, views: siamese.TwoViews) -> None:
         self.online, self.target = model.online, model.target
         device = next(model.parameters()).device
         self.predictor = nn.Linear(DIM, DIM, bias=False, device=device)
@@ -40,7 +41,7 @@ class Official:
     def step(self, x: torch.Tensor, generator: torch.Generator) -> None:
         batch = torch.randperm(len(x), generator=generator, device=x.device)[:BATCH]
         a, b = self.views(x[batch], generator)
-        noncontrastive.whole(x[batch], self.views)  # the third view
+        siamese.whole(x[batch], self.views)  # the third view
         z_a, z_b = self.online(a), self.online(b)
         z = torch.cat([z_a, z_b]).detach()
         outer = torch.bmm(z.unsqueeze(2), z.unsqueeze(1)).mean(0)
@@ -74,16 +75,16 @@ def main() -> None:
     chosen = arguments("directpred")
     encoder = "small_conv" if chosen.device == "cpu" else "resnet18"
     x = smooth_images(IMAGES).to(chosen.device)
-    two_views = noncontrastive.two_views("cifar10", SIZE, 0.08)
+    two_views = siamese.two_views("cifar10", SIZE, 0.08)
     views = train.augmented(x, two_views, BATCH)
 
     def build(seed: int) -> nn.Module:
-        return noncontrastive.network(encoder, 3, SIZE, WIDTH, DIM, seed)
+        return siamese.network(encoder, 3, SIZE, WIDTH, DIM, seed)
 
     def head(seed: int) -> nn.Module:
         return predictors.DirectPred(DIM, RHO, EPS)
 
-    start = noncontrastive.siamese(build, head, 0, AVERAGE).to(chosen.device)
+    start = siamese.siamese(build, head, 0, AVERAGE).to(chosen.device)
     descend = partial(
         train.train,
         views=views,

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from benchmarks.harness import arguments, duration, environment, write
-from ssltheory import encoders, losses, train
+from ssltheory import losses, train
 from ssltheory.augmentations import TwoViews
+from ssltheory.models import encoders
 
 NETWORKS = {  # depth, stem, pixels; aim in views a second on an H100
     "ResNet-18, CIFAR stem, 32 px": (18, "cifar", 32, 50_000),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from ssltheory import provenance
+from ssltheory.book import provenance
 
 Work = Callable[[], object]
 

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from benchmarks.harness import Comparison, arguments, compare, environment, report
-from ssltheory import encoders, figures, kernels
+from ssltheory.book import figures
+from ssltheory.measure import kernels
+from ssltheory.models import encoders
 
 POINTS, INPUTS = 256, 192  # 8×8×3 pixels
 SIZES = (1000, 2000, 5000, 10_000, 20_000)

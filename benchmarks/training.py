@@ -19,8 +19,9 @@ from torchvision.transforms import v2
 
 from benchmarks.augmentations import BATCH, MEAN, SIZE, STD, smooth_images
 from benchmarks.harness import arguments, compare, report
-from ssltheory import encoders, losses, train
+from ssltheory import losses, train
 from ssltheory.augmentations import TwoViews
+from ssltheory.models import encoders
 
 IMAGES, STEPS, TEMPERATURE, LR = 1024, 8, 0.5, 0.05
 AIMS = {"lightly, 0 workers": 2.0, "lightly, 2 workers": 2.0}

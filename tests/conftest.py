@@ -16,8 +16,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from ssltheory import pdf
-from ssltheory.book import cells, registry
+from ssltheory.book import cells, pdf, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [f"{page}.html" for part in pdf.contents(ROOT).values() for page in part]
@@ -160,7 +159,7 @@ def tiny_run(shared, session_env) -> Path:
 
 def plain_run(chapter: str) -> Path:
     """``runs/tiny/<chapter>``, made by plain papermill; a current run that it made before is reused."""
-    from ssltheory import runner
+    from ssltheory.book import runner
 
     with contextlib.chdir(ROOT):
         job = runner.plan(chapter, "tiny", {})
@@ -218,7 +217,7 @@ def command(*arguments: str) -> SimpleNamespace:
     """``ssltheory …`` in this process: exit code, stdout, stderr."""
     import io
 
-    from ssltheory import cli
+    from ssltheory.book import cli
 
     out, err = io.StringIO(), io.StringIO()
     argv, sys.argv = sys.argv, ["ssltheory", *arguments]

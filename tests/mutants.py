@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     for fault in alive:
         print(f"survives: {fault.module}: {fault.why}: {fault.survives or 'NOT EXPLAINED'}")
     if chosen == everything:
-        from ssltheory import provenance
+        from ssltheory.book import provenance
 
         rows = [asdict(f) | {"killed_by": red} for f, red in zip(chosen, found, strict=True)]
         made = {"date": datetime.now(UTC).date().isoformat(), **provenance.commit(ROOT)}

@@ -8,11 +8,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from conftest import ROOT
 
-from ssltheory import records
+from ssltheory.book import records
+from ssltheory.book.claims import Claim
+from ssltheory.book.records import Record
 from ssltheory.book.registry import Chapter
-from ssltheory.claims import Claim
 from ssltheory.errors import InputError, Paused
-from ssltheory.records import Record
 
 
 def code_cells(chapter: Chapter) -> list[dict]:

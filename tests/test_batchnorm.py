@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ssltheory import batchnorm
+from ssltheory.chapters.batch_norm_partitions import experiment
 from ssltheory.errors import InputError
 from ssltheory.theory import splines
 
@@ -19,30 +19,30 @@ def normal(*shape, seed=0):
 
 def test_initialisations():
     torch_default, he = (
-        batchnorm.network("mlp", (3, 4, 4), 2, 64, 10, init=init, seed=1)
+        experiment.network("mlp", (3, 4, 4), 2, 64, 10, init=init, seed=1)
         for init in ("torch", "he")
     )
-    (w, c), (inner, _) = batchnorm.layers(torch_default)
+    (w, c), (inner, _) = experiment.layers(torch_default)
     assert w.abs().max() <= 48**-0.5 < 1.01 * w.abs().max()
     assert c.abs().max() <= 48**-0.5 < 1.1 * c.abs().max()
     assert inner.abs().max() <= 64**-0.5
-    (w, c), _ = batchnorm.layers(he)
+    (w, c), _ = experiment.layers(he)
     assert w.std().item() == pytest.approx((2 / 48) ** 0.5, rel=0.03)
     assert (c == 0).all()
-    again = batchnorm.network("mlp", (3, 4, 4), 2, 64, 10, seed=1)
+    again = experiment.network("mlp", (3, 4, 4), 2, 64, 10, seed=1)
     assert torch.equal(again[1].weight, torch_default[1].weight)
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "conv"])
 def test_folding_is_batchnorm_with_these_statistics(encoder):
     x = normal(50, 2, 6, 6).double()
-    plain = batchnorm.network(encoder, (2, 6, 6), 3, 5, 4, seed=3).double()
-    wanted = batchnorm.network(encoder, (2, 6, 6), 3, 5, 4, batch_norm=True, seed=3).double()
+    plain = experiment.network(encoder, (2, 6, 6), 3, 5, 4, seed=3).double()
+    wanted = experiment.network(encoder, (2, 6, 6), 3, 5, 4, batch_norm=True, seed=3).double()
     for module in wanted.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eps = 1e-30
     last = plain[-1].weight.clone()
-    found = batchnorm.fold_(plain, x)(x)
+    found = experiment.fold_(plain, x)(x)
     torch.testing.assert_close(found, wanted.train()(x), rtol=1e-11, atol=1e-11)
     assert torch.equal(plain[-1].weight, last)
 
@@ -54,16 +54,16 @@ def test_folding_in_parts():
         ({"centre": None}, False, True),
         ({}, True, True),
     ):
-        net = batchnorm.network("mlp", (7,), 3, 5, 0, seed=3).double()
-        for h in batchnorm.preactivations(batchnorm.fold_(net, x, **options), x):
+        net = experiment.network("mlp", (7,), 3, 5, 0, seed=3).double()
+        for h in experiment.preactivations(experiment.fold_(net, x, **options), x):
             assert bool((h.mean(0).abs() < 1e-12).all()) == mean
             assert bool(((h.std(0, correction=0) - 1).abs() < 1e-12).all()) == deviation
 
 
 def test_a_constant_unit_is_refused():
-    net = batchnorm.network("mlp", (7,), 2, 5, 0)
+    net = experiment.network("mlp", (7,), 2, 5, 0)
     with pytest.raises(InputError, match="constant"):
-        batchnorm.fold_(net, torch.ones(10, 7))
+        experiment.fold_(net, torch.ones(10, 7))
 
 
 def test_training_in_a_stack_is_training_alone():
@@ -72,19 +72,19 @@ def test_training_in_a_stack_is_training_alone():
 
     def nets():
         return [
-            batchnorm.network("mlp", (1, 3, 3), 2, 6, 3, batch_norm=True, init=init, seed=s)
+            experiment.network("mlp", (1, 3, 3), 2, 6, 3, batch_norm=True, init=init, seed=s)
             for init in ("torch", "he")
             for s in (0, 1)
         ]
 
     stacked, alone = nets(), nets()[2]
-    curve = batchnorm.trained(stacked, x, y, 10, **settings).curve
+    curve = experiment.trained(stacked, x, y, 10, **settings).curve
     assert curve.shape == (13, 4)
-    single = batchnorm.trained([alone], x[:1], y[:1], 10, **settings).curve
+    single = experiment.trained([alone], x[:1], y[:1], 10, **settings).curve
     assert not torch.allclose(curve[0], curve[-1])
     one = [net.eval()(x[0]) for net in (stacked[2], stacked[0])]
     assert not torch.allclose(*one)
-    both = batchnorm.trained(nets()[::2], x[:1], y[:1], 10, **settings).curve
+    both = experiment.trained(nets()[::2], x[:1], y[:1], 10, **settings).curve
     torch.testing.assert_close(both[:, 1], single, rtol=1e-4, atol=1e-5)
 
 
@@ -92,23 +92,23 @@ def test_training_in_a_stack_is_training_alone():
 
 
 def test_units_crossed_are_those_whose_boundary_is_near():
-    net, x = batchnorm.network("mlp", (2,), 1, 40, 0, seed=2), normal(100, 2)
-    (w, c), *_ = batchnorm.layers(net)
+    net, x = experiment.network("mlp", (2,), 1, 40, 0, seed=2), normal(100, 2)
+    (w, c), *_ = experiment.layers(net)
     near = ((x @ w.T + c).abs() / w.norm(dim=1) < 0.3).double().mean()
-    found = batchnorm.crossed(net, x, 0.3, 200, torch.Generator().manual_seed(0))
+    found = experiment.crossed(net, x, 0.3, 200, torch.Generator().manual_seed(0))
     assert found.shape == (1,)
     assert 0.98 * near < found.item() <= near
 
 
 def test_nothing_is_crossed_within_no_radius():
-    net = batchnorm.network("conv", (1, 8, 8), 3, 4, 10)
-    found = batchnorm.crossed(net, normal(5, 1, 8, 8), 0.0, 3, torch.Generator())
+    net = experiment.network("conv", (1, 8, 8), 3, 4, 10)
+    found = experiment.crossed(net, normal(5, 1, 8, 8), 0.0, 3, torch.Generator())
     assert found.tolist() == [0, 0, 0]
 
 
 def test_scatter_of_means():
     h = normal(2, 300, 20).double() * 7 + 1
-    found = batchnorm.scatter(h, 16, 4000, torch.Generator().manual_seed(1))
+    found = experiment.scatter(h, 16, 4000, torch.Generator().manual_seed(1))
     assert (found / splines.jitter(16) - 1).abs().max() < 0.02
 
 
@@ -117,7 +117,7 @@ def test_scatter_of_means():
 
 @pytest.fixture
 def ghost():
-    return batchnorm.GhostNet((2, 8, 8, 1), [4, 5, 6])
+    return experiment.GhostNet((2, 8, 8, 1), [4, 5, 6])
 
 
 def test_a_group_is_a_batch_of_its_own(ghost):
@@ -152,9 +152,9 @@ def test_training_and_groups_that_are_not_redrawn(ghost):
     y = (x[..., 0] > 0).float()
     runs = []
     for redrawn in (True, False):
-        net = batchnorm.GhostNet((2, 8, 8, 1), [4, 5, 6])
+        net = experiment.GhostNet((2, 8, 8, 1), [4, 5, 6])
         draw = torch.Generator().manual_seed(0)
-        batchnorm.train_ghost(net, x, y, 6, 60, 0.02, draw, redrawn)
+        experiment.train_ghost(net, x, y, 6, 60, 0.02, draw, redrawn)
         right = (net.evaluate(x, net.statistics(x))[..., 0] > 0) == (y > 0)
         assert right.float().mean() > 0.9
         runs.append(net.weights[0].detach())
@@ -164,9 +164,9 @@ def test_training_and_groups_that_are_not_redrawn(ghost):
 def test_zero_set_of_a_circle():
     low, high = torch.tensor([-2.0, -1.5]), torch.tensor([2.0, 1.5])
     x, y = torch.linspace(-2, 2, 81), torch.linspace(-1.5, 1.5, 61)
-    found = batchnorm.boundary(x[:, None] ** 2 + y**2 - 1, low, high)
+    found = experiment.boundary(x[:, None] ** 2 + y**2 - 1, low, high)
     assert (found.norm(dim=1) - 1).abs().max() < 1e-3
     angle = torch.atan2(found[:, 1], found[:, 0]).sort().values
     assert angle.diff().max() < 0.1
-    ahead = batchnorm.boundary((x - 0.51)[:, None].expand(81, 61), low, high)
+    ahead = experiment.boundary((x - 0.51)[:, None].expand(81, 61), low, high)
     torch.testing.assert_close(ahead[:, 0], torch.full((61,), 0.51))

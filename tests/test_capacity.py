@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssltheory import capacity
-from ssltheory.capacity import Curve
+from ssltheory.book import capacity
+from ssltheory.book.capacity import Curve
 
 SIZES = (10, 20, 40, 80, 160, 320)
 CUBIC = Curve("a product", "n", (1, 3), SIZES, tuple(2e-3 * n + 5e-7 * n**3 for n in SIZES))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from notebook_cells import rerun, run_cells, verdicts
 
-from ssltheory import claims, records, spectra
-from ssltheory.book import registry
-from ssltheory.claims import linear_staircase
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.linear_staircase import claims as linear_staircase
 from ssltheory.errors import InputError
+from ssltheory.measure import spectra
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 

@@ -12,9 +12,9 @@ from conftest import ROOT
 from notebook_cells import kept_record, record_of, verdicts
 from torchvision import datasets
 
-from ssltheory import claims, losses, records
-from ssltheory.book import registry, scales
-from ssltheory.claims import deep_staircase
+from ssltheory import losses
+from ssltheory.book import claims, records, registry, scales
+from ssltheory.chapters.deep_staircase import claims as deep_staircase
 from ssltheory.errors import InputError, Paused
 
 CHAPTER = registry.find("02-deep-staircase")

@@ -13,11 +13,10 @@ import torch
 from conftest import ROOT
 from notebook_cells import code_cells, kept_record, record_of, verdicts
 
-from ssltheory import claims, records
-from ssltheory.book import registry
-from ssltheory.claims import embedding_dimensions as theory
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.embedding_dimensions import claims as theory
+from ssltheory.chapters.embedding_dimensions import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import embedding_dimensions as plots
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from notebook_cells import kept_record, record_of, red, verdicts
 
-from ssltheory import claims, data, losses
-from ssltheory.book import registry
+from ssltheory import data, losses
+from ssltheory.book import claims, registry
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
@@ -28,8 +28,8 @@ def test_every_claim_holds(record):
 
 
 def test_figures_draw_what_the_record_holds(record):
-    from ssltheory import figures
-    from ssltheory.figures import no_collapse as plots
+    from ssltheory.book import figures
+    from ssltheory.chapters.no_collapse import figures as plots
 
     assert len(figures.draw(CHAPTER, record.arrays).axes) == 2
     assert plots.threshold(figures.single(), record.arrays).lines

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, kept_record, record_of, red
 
-from ssltheory import claims, data
-from ssltheory.book import registry
-from ssltheory.claims import eigenspace_alignment as judged
+from ssltheory import data
+from ssltheory.book import claims, registry
+from ssltheory.chapters.eigenspace_alignment import claims as judged
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
@@ -33,8 +33,8 @@ def test_every_claim_holds(record):
 
 
 def test_figures_draw_what_the_record_holds(record):
-    from ssltheory import figures
-    from ssltheory.figures import eigenspace_alignment as plots
+    from ssltheory.book import figures
+    from ssltheory.chapters.eigenspace_alignment import figures as plots
 
     assert len(figures.draw(CHAPTER, record.arrays).axes) == 6
     assert len(plots.summary(record.arrays).axes) == 4

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, kept_record, record_of, red
 
-from ssltheory import claims, data, losses
-from ssltheory.book import registry
+from ssltheory import data, losses
+from ssltheory.book import claims, registry
 from ssltheory.chapters import directpred as settings
-from ssltheory.claims import directpred as judged
+from ssltheory.chapters.directpred import claims as judged
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred
 
@@ -36,8 +36,8 @@ def test_every_claim_holds(record):
 
 
 def test_figures_and_table(record):
-    from ssltheory import figures
-    from ssltheory.figures import directpred as plots
+    from ssltheory.book import figures
+    from ssltheory.chapters.directpred import figures as plots
 
     assert len(figures.draw(CHAPTER, record.arrays).axes) == 2
     assert plots.sweeps(record.arrays) is None
@@ -98,7 +98,7 @@ def test_a_spread_that_rises_with_eps_is_red(record):
 
 
 def test_every_method_and_every_sweep_runs(tmp_path):
-    from ssltheory.figures import directpred as plots
+    from ssltheory.chapters.directpred import figures as plots
 
     record = run(tmp_path, **SHORT, methods="all", ablation_seeds=1)
     assert record.arrays["methods"].tolist() == list(settings.METHODS)

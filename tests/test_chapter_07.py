@@ -7,9 +7,10 @@ import pytest
 import torch
 from notebook_cells import record_of, red, verdicts
 
-from ssltheory import data, kernels
+from ssltheory import data
 from ssltheory.book import registry
 from ssltheory.errors import InputError
+from ssltheory.measure import kernels
 from ssltheory.theory import stepwise
 
 CHAPTER = registry.find("07-kernel-and-ntk")
@@ -88,8 +89,8 @@ def test_a_replay_changes_nothing(measured, rerun):
 
 
 def test_figures_draw_what_the_record_holds(measured):
-    from ssltheory import figures
-    from ssltheory.figures import kernel_and_ntk as plots
+    from ssltheory.book import figures
+    from ssltheory.chapters.kernel_and_ntk import figures as plots
 
     arrays = measured[0].arrays
     assert len(figures.draw(CHAPTER, arrays).axes) == 3

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from notebook_cells import run_cells, verdicts
 
-from ssltheory import claims, preconditioners, records
-from ssltheory.book import registry, scales
-from ssltheory.claims import faster_ssl
+from ssltheory.book import claims, records, registry, scales
+from ssltheory.chapters.faster_ssl import claims as faster_ssl
 from ssltheory.errors import InputError
 from ssltheory.theory import preconditioned as theory
+from ssltheory.train import preconditioners
 
 CHAPTER = registry.find("08-faster-ssl")
 SMALLER = scales.values(CHAPTER, "tiny") | {"steps": 700}

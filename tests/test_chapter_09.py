@@ -6,10 +6,9 @@ import pytest
 import torch
 from notebook_cells import kept_record, record_of, verdicts
 
-from ssltheory import claims, records
-from ssltheory.book import registry
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.kernel_regime import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import kernel_regime as plots
 from ssltheory.theory import kernel_ssl
 
 CHAPTER = registry.find("09-kernel-regime")

@@ -5,10 +5,9 @@ from functools import partial
 import pytest
 from notebook_cells import kept_record, record_of, verdicts
 
-from ssltheory import claims, records
-from ssltheory.book import registry
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.spectral_embeddings import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import spectral_embeddings as plots
 from ssltheory.theory import spectral_embedding
 
 CHAPTER = registry.find("10-spectral-embeddings")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
-from ssltheory import claims, data, encoders, losses
-from ssltheory.book import registry, scales
+from ssltheory import data, losses
+from ssltheory.book import claims, registry, scales
 from ssltheory.errors import InputError
+from ssltheory.models import encoders
 from ssltheory.theory import independence
 
 CHAPTER = registry.find("11-pairwise-independence")
@@ -36,8 +37,8 @@ def test_every_claim_holds(record):
 
 
 def test_figures_and_table(record):
-    from ssltheory import figures
-    from ssltheory.figures import pairwise_independence as plots
+    from ssltheory.book import figures
+    from ssltheory.chapters.pairwise_independence import figures as plots
 
     assert len(figures.draw(CHAPTER, record.arrays).axes) == 2
     assert len(plots.second_figure(record.arrays).axes) == 3

@@ -7,10 +7,12 @@ import pytest
 import torch
 from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
-from ssltheory import claims, data, encoders, figures, noise
-from ssltheory.book import registry, scales
+from ssltheory import data
+from ssltheory.book import claims, figures, registry, scales
+from ssltheory.chapters.what_we_maximise import experiment
+from ssltheory.chapters.what_we_maximise import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import what_we_maximise as plots
+from ssltheory.models import encoders
 from ssltheory.theory import information
 
 CHAPTER = registry.find("12-what-we-maximise")
@@ -92,32 +94,32 @@ def test_testing_across_images_in_the_place_of_noise_is_red(tmp_path, monkeypatc
         images = everything[:n_draws].to(x.dtype)
         return encoders.embed(model, images + sigma * torch.randn(images.shape))
 
-    monkeypatch.setattr(noise, "respond", across)
+    monkeypatch.setattr(experiment, "respond", across)
     found = red(tiny(tmp_path, n_probe=50, dim=24, n_draws=256).claims)
     assert {"null-mean", "null-share"} <= found
 
 
 def test_the_covariance_with_another_constant_is_red(tmp_path, monkeypatch):
     right = information.linearised_covariance
-    for module in (information, noise):
+    for module in (information, experiment):
         monkeypatch.setattr(module, "linearised_covariance", lambda j, s: 1.2 * right(j, s))
     assert {"covariance", "noise"} <= red(tiny(tmp_path, n_draws=512).claims)
 
 
 def test_the_jacobian_of_another_image_is_red(tmp_path, monkeypatch):
-    right = noise.jacobians
-    monkeypatch.setattr(noise, "jacobians", lambda model, x: right(model, x).roll(1, -3))
+    right = experiment.jacobians
+    monkeypatch.setattr(experiment, "jacobians", lambda model, x: right(model, x).roll(1, -3))
     assert {"affine", "covariance"} <= red(tiny(tmp_path).claims)
 
 
 def test_counting_every_draw_as_inside_its_region_is_red(tmp_path, monkeypatch):
-    right = noise.regions
+    right = experiment.regions
 
     def one_region(model, x):
         z, on = right(model, x)
         return z, torch.ones_like(on)
 
-    monkeypatch.setattr(noise, "regions", one_region)
+    monkeypatch.setattr(experiment, "regions", one_region)
     assert red(tiny(tmp_path).claims) == {"affine"}
 
 
@@ -177,7 +179,7 @@ def test_a_pause_changes_nothing(tmp_path, colour):
 
 def test_batch_statistics_in_the_reading_are_red(tmp_path, colour, monkeypatch):
     right = encoders.embed
-    monkeypatch.setattr(noise, "embed", lambda *a, **k: right(*a, batch_statistics=True))
+    monkeypatch.setattr(experiment, "embed", lambda *a, **k: right(*a, batch_statistics=True))
     found = record_of(CHAPTER, tmp_path / "run", **colour)
     assert "affine" in red(found.claims)
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 from notebook_cells import in_parts, red, rerun, run_cells, verdicts
 
-from ssltheory import claims, encoders, guillotine, probes, records
-from ssltheory.book import registry
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.guillotine import experiment
 from ssltheory.errors import InputError
+from ssltheory.measure import probes
+from ssltheory.models import encoders
 from ssltheory.theory import guillotine as theory
 
 CHAPTER = registry.find("13-guillotine")
@@ -103,19 +105,19 @@ def test_losing_on_label_pairs_what_simclr_loses_is_red(record):
 
 
 def test_a_cut_at_the_wrong_layer_is_red(monkeypatch, again):
-    right = guillotine.cuts
-    monkeypatch.setattr(guillotine, "cuts", lambda net: [*right(net)[:-1], "trunk"])
+    right = experiment.cuts
+    monkeypatch.setattr(experiment, "cuts", lambda net: [*right(net)[:-1], "trunk"])
     found = verdicts(again(**FEWER).claims)
     assert found["style-lost"] == found["simclr-lost"] == "fails"
 
 
 def test_label_pairs_in_the_place_of_image_pairs_are_red(monkeypatch, again):
-    right = guillotine.views
+    right = experiment.views
 
     def by_label(x, y, variants, batch_size):
         return right(x, y, [replace(v, method="labels") for v in variants], batch_size)
 
-    monkeypatch.setattr(guillotine, "views", by_label)
+    monkeypatch.setattr(experiment, "views", by_label)
     parameters = SMALLER | {"n_seeds": 1, "sweeps": "none"}
     assert "image-pairs" in red(again(**parameters).claims)
 
@@ -128,7 +130,7 @@ def test_a_control_whose_labels_are_not_shuffled_is_red(monkeypatch, again):
 def control(record, clusters, seed=0):
     """The control's verdict where the features are clusters, one a class."""
     z, y = clusters
-    found = guillotine.shuffled_probe(z[:400], y[:400], z[400:], y[400:], seed=seed)
+    found = experiment.shuffled_probe(z[:400], y[:400], z[400:], y[400:], seed=seed)
     shape = 4, 1, 2, len(found)
     return verdicts(judged(record, shuffled=np.broadcast_to(found.numpy(), shape)))["control"]
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
-from ssltheory import claims, data, records
-from ssltheory.book import registry
+from ssltheory import data
+from ssltheory.book import claims, records, registry
 from ssltheory.chapters import class_dependent as grid
-from ssltheory.claims import class_dependent as judged
+from ssltheory.chapters.class_dependent import claims as judged
+from ssltheory.chapters.class_dependent import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import class_dependent as plots
 from ssltheory.theory import class_dependent as theory
 
 CHAPTER = registry.find("14-class-dependent")

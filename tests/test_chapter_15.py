@@ -7,18 +7,19 @@ import pytest
 import torch
 from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
-from ssltheory import batchnorm, claims, data, records
-from ssltheory.book import registry
+from ssltheory import data
+from ssltheory.book import claims, records, registry
 from ssltheory.chapters import batch_norm_partitions as grid
-from ssltheory.claims import batch_norm_partitions as judged
+from ssltheory.chapters.batch_norm_partitions import claims as judged
+from ssltheory.chapters.batch_norm_partitions import experiment
+from ssltheory.chapters.batch_norm_partitions import figures as plots
 from ssltheory.errors import InputError, RunError
-from ssltheory.figures import batch_norm_partitions as plots
 from ssltheory.theory import splines
 
 CHAPTER = registry.find("15-batch-norm-partitions")
 SMALLER = {"n_seeds": 2, "steps": 200, "n_nets": 24, "n_moons": 5}
 TRAINING = {"init-default", "init-faster", "init-faster-he", "init-gap-torch", "init-gap-he"}
-FOLDED = batchnorm.fold_  # as it is before a fault is planted
+FOLDED = experiment.fold_  # as it is before a fault is planted
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,9 @@ def test_figures_and_table(record):
 def test_the_untrained_network_with_batchnorm_and_the_folded_one_are_one():
     x = torch.rand(50, 1, 8, 8)
     sizes = "mlp", (1, 8, 8), 4, 16, 10, 0.1
-    full = batchnorm.network(*sizes, batch_norm=True, seed=3).train()
+    full = experiment.network(*sizes, batch_norm=True, seed=3).train()
     full(x)
-    folded = batchnorm.fold_(batchnorm.network(*sizes, seed=3), x)
+    folded = experiment.fold_(experiment.network(*sizes, seed=3), x)
     torch.testing.assert_close(full(x), folded(x), rtol=1e-3, atol=1e-3)
 
 
@@ -88,16 +89,16 @@ def test_the_untrained_network_with_batchnorm_and_the_folded_one_are_one():
 
 
 def test_forgetting_to_centre_is_red(again, monkeypatch):
-    monkeypatch.setattr(batchnorm, "fold_", partial(FOLDED, centre=None))
+    monkeypatch.setattr(experiment, "fold_", partial(FOLDED, centre=None))
     found = red(again("def cloud", "def exact", "def bent"))
     assert {"offset-bn", "variance-bn", "cells-bn", "cells-scale"} <= found
 
 
 def test_centring_by_the_median_is_red(again, monkeypatch):
-    def by_median(net, x, centre=batchnorm.mean, scale=True):
+    def by_median(net, x, centre=experiment.mean, scale=True):
         return FOLDED(net, x, centre and (lambda h: h.median(0).values), scale)
 
-    monkeypatch.setattr(batchnorm, "fold_", by_median)
+    monkeypatch.setattr(experiment, "fold_", by_median)
     assert red(again("def exact")) == {"offset-bn", "variance-bn"}
 
 
@@ -127,15 +128,15 @@ def test_a_fold_without_its_factor_is_red(again, monkeypatch, fault):
 
 
 def test_networks_that_are_not_folded_are_red(again, monkeypatch):
-    monkeypatch.setattr(batchnorm, "fold_", lambda net, x, **_: net)
+    monkeypatch.setattr(experiment, "fold_", lambda net, x, **_: net)
     found = red(again("def images", "def at_the_start"))
     assert {"offset-bn", "variance-bn", "density-rises", "density-bn", "density-he"} <= found
 
 
 def test_groups_that_are_never_redrawn_are_red(again, monkeypatch):
     monkeypatch.setattr(grid, "GROUPS", (256, 8))
-    right = batchnorm.train_ghost
-    monkeypatch.setattr(batchnorm, "train_ghost", lambda *args: right(*args[:7], False))
+    right = experiment.train_ghost
+    monkeypatch.setattr(experiment, "train_ghost", lambda *args: right(*args[:7], False))
     assert {"margin", "margin-control"} & red(again("def ghost"))
 
 
@@ -225,12 +226,12 @@ def test_a_run_in_parts_comes_to_the_same(colour, tmp_path, encoder, n_seeds):
 
 
 def test_a_network_that_says_the_same_everywhere_is_a_failed_run():
-    net = batchnorm.GhostNet((2, 4, 1), [0])
+    net = experiment.GhostNet((2, 4, 1), [0])
     with torch.no_grad():
         net.shifts[-1] += 100
     low, high = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
     with pytest.raises(RunError, match="no decision boundary"):
-        batchnorm.decision_boundary(net, net.statistics(torch.randn(1, 20, 2)), low, high, 20)
+        experiment.decision_boundary(net, net.statistics(torch.randn(1, 20, 2)), low, high, 20)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import torch
 from notebook_cells import in_parts, record_of, red, run_cells, verdicts
 
-from ssltheory import claims, records, skips
-from ssltheory.book import registry
+from ssltheory.book import claims, records, registry
+from ssltheory.chapters.singular_values import experiment
 from ssltheory.errors import InputError
 from ssltheory.theory import singular_values as theory
 
@@ -151,20 +151,20 @@ def test_networks_that_trade_places_are_red(record):
 
 
 def test_networks_whose_skip_is_forgotten_are_red(names, record, tmp_path, monkeypatch):
-    right = skips.network
+    right = experiment.network
 
     def wrong(x, width, depth, classes, rho, sigma, eta, seed):
         return right(x, width, depth, classes, 0.0, 2**0.5, eta, seed)
 
-    monkeypatch.setattr(skips, "network", wrong)
+    monkeypatch.setattr(experiment, "network", wrong)
     found = run_cells(CHAPTER, tmp_path, **SMALLER | FEWER)["record"]
     assert red(found.claims) - {"no-skip"} == TRAINED
 
 
 def test_a_matrix_of_another_network_is_not_affine(names, record, monkeypatch):
-    right = skips.local_matrices
-    monkeypatch.setattr(skips, "local_matrices", lambda net, x, **k: 1.1 * right(net, x, **k))
-    affine = [skips.affine_error(names["nets"][0], names["first"][0])]
+    right = experiment.local_matrices
+    monkeypatch.setattr(experiment, "local_matrices", lambda net, x, **k: 1.1 * right(net, x, **k))
+    affine = [experiment.affine_error(names["nets"][0], names["first"][0])]
     assert red(judged(record, affine=np.array(affine))) == {"affine"}
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
-from ssltheory import claims, data, figures, projunn, records, unitary
-from ssltheory.book import registry, scales
+from ssltheory import data, unitary
+from ssltheory.book import claims, figures, records, registry, scales
+from ssltheory.chapters.projunn import experiment
+from ssltheory.chapters.projunn import figures as plots
 from ssltheory.errors import InputError, Paused
-from ssltheory.figures import projunn as plots
 
 CHAPTER = registry.find("17-projunn")
 TINY = scales.values(CHAPTER, "tiny")
@@ -79,7 +80,7 @@ def long_enough(record, **arrays):
 
 
 def test_copying_is_judged_by_its_last_sixth(record):
-    trivial = projunn.trivial_loss(record.parameters.delay)
+    trivial = experiment.trivial_loss(record.parameters.delay)
     loss = np.full((2, 3, 60), trivial)
     loss[0, :, 50:], loss[1, :, 50:] = 0.45 * trivial, 0.51 * trivial
     found = long_enough(record, copy_loss=loss)
@@ -152,7 +153,7 @@ def test_keeping_the_smallest_directions_is_red(tmp_path, monkeypatch):
         kept = slice(columns - k, columns)
         return u[..., kept], (s[..., kept, None] * v[..., kept, :]).mH
 
-    monkeypatch.setattr(projunn, "column_sampling", smallest)
+    monkeypatch.setattr(experiment, "column_sampling", smallest)
     assert red(least(tmp_path, net_steps=20).claims) == {"kept"}
 
 
@@ -238,10 +239,10 @@ def test_paper_path_pauses_and_comes_to_the_same(colour, tmp_path):
 
 def test_copying_goes_on_where_it_paused(tmp_path):
     def train(steps_at_once=None):
-        net = projunn.Recurrent(8, [0, 1])
+        net = experiment.Recurrent(8, [0, 1])
         optimizer = unitary.ProjUNN(net.parameters(), [net.recurrent], lr=1e-2, divider=1)
         keep = {"checkpoint": tmp_path / "c.pt", "deadline": 0.0} if steps_at_once else {}
-        return projunn.learn_copying(net, optimizer, 3, 4, 3, 0, **keep)
+        return experiment.learn_copying(net, optimizer, 3, 4, 3, 0, **keep)
 
     for _ in range(2):
         with pytest.raises(Paused):
@@ -257,23 +258,23 @@ def test_shares_are_of_singular_values():
     energy = torch.linalg.svdvals(g).square()
     expected = (energy.cumsum(-1) / energy.sum(-1, keepdim=True))[:, :64]
     for matrix in (g, g.mT):
-        assert torch.allclose(projunn._share(matrix), expected, atol=1e-5)
+        assert torch.allclose(experiment._share(matrix), expected, atol=1e-5)
 
 
 def test_the_copying_task():
     draw = torch.Generator().manual_seed(0)
-    tokens, targets = projunn.copying(5, 2, 3, generator=draw)
+    tokens, targets = experiment.copying(5, 2, 3, generator=draw)
     assert tokens.shape == targets.shape == (25, 2, 3)
     assert torch.equal(tokens[:10], targets[-10:])
     assert (tokens[14] == 9).all()
     assert (tokens[[*range(10, 14), *range(15, 25)]] == 8).all()
     assert (targets[:15] == 8).all()
-    assert projunn.trivial_loss(100) == pytest.approx(0.1733, abs=5e-5)
+    assert experiment.trivial_loss(100) == pytest.approx(0.1733, abs=5e-5)
 
 
 def test_unrolled_gradients_are_autograds():
-    net = projunn.Recurrent(6, [0, 1]).double()
-    tokens, _ = projunn.copying(4, 2, 3, generator=torch.Generator().manual_seed(0))
+    net = experiment.Recurrent(6, [0, 1]).double()
+    tokens, _ = experiment.copying(4, 2, 3, generator=torch.Generator().manual_seed(0))
     weights = torch.randn(24, 2, 3, 9, dtype=torch.float64)
     (net(tokens) * weights).sum().backward()
     mine = [p.grad.clone() for p in net.parameters()]
@@ -289,7 +290,7 @@ def test_unrolled_gradients_are_autograds():
 
 
 def test_ways_that_would_take_too_long_are_left_out():
-    found = projunn.step_seconds([16, 256], 2, torch.device("cpu"), longest=1e-4)
+    found = experiment.step_seconds([16, 256], 2, torch.device("cpu"), longest=1e-4)
     assert found.shape == (2, 4, 2)
     assert found[0].isfinite().all()
     assert found[1, 3].isinf().all()

@@ -7,11 +7,12 @@ import pytest
 import torch
 from notebook_cells import in_parts, kept_record, record_of, red, run_cells, verdicts
 
-from ssltheory import claims, data, deep_tensor, denoising, records
-from ssltheory.book import registry, scales
-from ssltheory.claims import deep_tensor as judge
+from ssltheory import data, deep_tensor
+from ssltheory.book import claims, records, registry, scales
+from ssltheory.chapters.deep_tensor import claims as judge
+from ssltheory.chapters.deep_tensor import experiment
+from ssltheory.chapters.deep_tensor import figures as plots
 from ssltheory.errors import InputError
-from ssltheory.figures import deep_tensor as plots
 
 CHAPTER = registry.find("18-deep-tensor")
 SMALLER = {"n_seeds": 2, "steps": 500, "level_steps": 3, "official_steps": 100}
@@ -33,7 +34,7 @@ def record(folder):
 @pytest.fixture
 def again(record, tmp_path, monkeypatch):
     """The smooth matrices once more; all else is taken from the shared record."""
-    monkeypatch.setattr(denoising, "step_seconds", lambda *_: torch.tensor([1.0, 2.0, 30.0]))
+    monkeypatch.setattr(experiment, "step_seconds", lambda *_: torch.tensor([1.0, 2.0, 30.0]))
 
     def run(change=lambda source: source, **parameters):
         def before(source, names):
@@ -96,7 +97,7 @@ def test_official_signals_are_judged_by_recipes_that_were_looked_at(record):
 
 
 def test_networks_without_convolution_are_red(again, monkeypatch):
-    monkeypatch.setattr(deep_tensor, "encoder_decoder", denoising.pointwise)
+    monkeypatch.setattr(deep_tensor, "encoder_decoder", experiment.pointwise)
     assert {"gain", "permuted"} <= red(again(steps=300).claims)
 
 
@@ -106,13 +107,13 @@ def test_free_factors_in_the_place_of_deep_tensor_are_red(record):
 
 
 def test_more_noise_than_the_level_says_is_red(again, monkeypatch):
-    right = denoising.observe
+    right = experiment.observe
 
     def noisier(x, kind, level, generator):
         y, expected = right(x, kind, level, generator)
         return x + 1.5 * (y - x), expected
 
-    monkeypatch.setattr(denoising, "observe", noisier)
+    monkeypatch.setattr(experiment, "observe", noisier)
     assert "level" in red(again(steps=3).claims)
 
 
@@ -123,8 +124,8 @@ def test_stopping_at_another_level_is_red(record, factor):
 
 
 def test_factors_of_another_rank_are_red(again, monkeypatch):
-    right = denoising.free_factors
-    monkeypatch.setattr(denoising, "free_factors", lambda y, rank, g: right(y, rank + 1, g))
+    right = experiment.free_factors
+    monkeypatch.setattr(experiment, "free_factors", lambda y, rank, g: right(y, rank + 1, g))
     assert "free-factors" in red(again(steps=3).claims)
 
 

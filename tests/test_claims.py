@@ -6,24 +6,20 @@ import scipy.stats
 import torch
 from numpy.testing import assert_allclose
 
-from ssltheory import claims
-from ssltheory.book import registry
-from ssltheory.claims import (
-    Claim,
-    batch_norm_partitions,
-    class_dependent,
-    deep_staircase,
-    directpred,
-    eigenspace_alignment,
-    embedding_dimensions,
-    faster_ssl,
-    interval,
-    kernel_regime,
-    linear_staircase,
-    pairwise_independence,
-    singular_values,
-    what_we_maximise,
-)
+from ssltheory.book import claims, registry
+from ssltheory.book.claims import Claim, interval
+from ssltheory.chapters.batch_norm_partitions import claims as batch_norm_partitions
+from ssltheory.chapters.class_dependent import claims as class_dependent
+from ssltheory.chapters.deep_staircase import claims as deep_staircase
+from ssltheory.chapters.directpred import claims as directpred
+from ssltheory.chapters.eigenspace_alignment import claims as eigenspace_alignment
+from ssltheory.chapters.embedding_dimensions import claims as embedding_dimensions
+from ssltheory.chapters.faster_ssl import claims as faster_ssl
+from ssltheory.chapters.kernel_regime import claims as kernel_regime
+from ssltheory.chapters.linear_staircase import claims as linear_staircase
+from ssltheory.chapters.pairwise_independence import claims as pairwise_independence
+from ssltheory.chapters.singular_values import claims as singular_values
+from ssltheory.chapters.what_we_maximise import claims as what_we_maximise
 from ssltheory.theory import kernel_ssl, splines, stepwise
 
 

@@ -18,8 +18,17 @@ import yaml
 from conftest import CHAPTER, notebook_of
 from PIL import Image
 
-from ssltheory import claims, cli, figures, pages, records, repository, runner
-from ssltheory.book import registry, scales
+from ssltheory.book import (
+    claims,
+    cli,
+    figures,
+    pages,
+    records,
+    registry,
+    repository,
+    runner,
+    scales,
+)
 from ssltheory.errors import RunError
 
 RUN = ("run", CHAPTER)
@@ -184,7 +193,7 @@ def test_usage_errors(ssltheory):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("-m", "ssltheory"), ("-c", "from ssltheory.cli import main; main()")]
+    "arguments", [("-m", "ssltheory"), ("-c", "from ssltheory.book.cli import main; main()")]
 )
 def test_real_process(arguments, tmp_path: Path):
     command = [

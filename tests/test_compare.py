@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ssltheory import cli, compare, records
+from ssltheory.book import cli, compare, records
 from ssltheory.errors import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from conftest import ROOT
 
-from ssltheory import deep_tensor, denoising
+from ssltheory import deep_tensor
+from ssltheory.chapters.deep_tensor import experiment
 from ssltheory.deep_tensor import encoder_decoder, factorize, product, stop_step
 from ssltheory.errors import InputError, RunError
 
@@ -35,8 +36,8 @@ def _one_thread():
 def signal():
     """A smooth matrix under Poisson noise, with the expected squared error."""
     draw = generator(1)
-    x = denoising.smooth(64, 8, draw)
-    return x, *denoising.observe(x, "poisson", 20.0, draw)
+    x = experiment.smooth(64, 8, draw)
+    return x, *experiment.observe(x, "poisson", 20.0, draw)
 
 
 # The network
@@ -156,8 +157,8 @@ def test_free_factors_of_the_squared_distance_are_the_svd(signal, loss, is_svd):
     """Eckart and Young: where the network is none, a wrong distance shows."""
     x, y, _ = signal
     free = {"network": lambda *_: torch.nn.Identity(), "steps": 1500, "lr": 1e-2}
-    found = denoising.psnr(x, factorize(y, 8, loss=loss, **free).estimate)
-    gap = abs(float(found - denoising.psnr(x, denoising.truncated_svd(y, 8))))
+    found = experiment.psnr(x, factorize(y, 8, loss=loss, **free).estimate)
+    gap = abs(float(found - experiment.psnr(x, experiment.truncated_svd(y, 8))))
     assert gap < 0.05 if is_svd else gap > 0.5
 
 
@@ -216,10 +217,10 @@ def test_cleaner_than_the_svd_and_only_with_neighbours(signal):
     )
     pair = torch.stack([y, y[rows][:, columns]])
     found = factorize(pair, 8, seed=[4, 4], noise_variance=level, steps=130)
-    straight, shuffled = denoising.psnr(
+    straight, shuffled = experiment.psnr(
         torch.stack([x, x[rows][:, columns]]), found.estimate
     ).tolist()
-    svd = float(denoising.psnr(x, denoising.truncated_svd(y, 8)))
+    svd = float(experiment.psnr(x, experiment.truncated_svd(y, 8)))
     assert straight > svd + 2.5
     assert shuffled < straight - 1.5
 
@@ -267,53 +268,53 @@ def test_a_descent_that_diverges_is_an_error():
 def test_expected_squared_error_is_known_from_the_noisy_matrix(signal):
     x = signal[0]
     for kind, level in (("poisson", 5.0), ("poisson", 100.0), ("gaussian", 0.2)):
-        y, expected = denoising.observe(x, kind, level, generator())
+        y, expected = experiment.observe(x, kind, level, generator())
         assert float((y - x).square().mean() / expected) == pytest.approx(1, abs=0.06)
-    y, expected = denoising.observe(x, "poisson", math.inf, generator())
+    y, expected = experiment.observe(x, "poisson", math.inf, generator())
     assert torch.equal(x, y)
     assert expected == 0
 
 
 def test_signals_are_what_they_say():
-    for make in (denoising.smooth, denoising.gaussian, denoising.piecewise):
+    for make in (experiment.smooth, experiment.gaussian, experiment.piecewise):
         x = make(64, 6, generator())
         assert x.min() >= 0
         assert x.max() == pytest.approx(1)
         rank = int(torch.linalg.matrix_rank(x.double(), rtol=1e-5))
-        assert rank == 6 + (make is not denoising.smooth)  # the offset is one more
-    jumps = denoising.piecewise(64, 1, generator()).diff(dim=0).abs().amax(1) > 1e-6
+        assert rank == 6 + (make is not experiment.smooth)  # the offset is one more
+    jumps = experiment.piecewise(64, 1, generator()).diff(dim=0).abs().amax(1) > 1e-6
     assert 8 <= int(jumps.sum()) <= 10
-    cube = denoising.voronoi_cube(16, 12, 3, generator())
+    cube = experiment.voronoi_cube(16, 12, 3, generator())
     assert cube.shape == (16, 16, 12)
     assert len(cube.flatten(0, 1).unique(dim=0)) == 3
 
 
 def test_psnr_of_a_known_error():
     x = torch.zeros(3, 4, 5)
-    assert denoising.psnr(x, x + 0.1).tolist() == pytest.approx([20.0] * 3)
+    assert experiment.psnr(x, x + 0.1).tolist() == pytest.approx([20.0] * 3)
 
 
 def test_oracle_is_the_best_of_all_ranks(signal):
     x, y, _ = signal
-    every = torch.stack([denoising.psnr(x, denoising.truncated_svd(y, k)) for k in range(1, 65)])
-    best, rank = denoising.oracle_svd(y, x)
+    every = torch.stack([experiment.psnr(x, experiment.truncated_svd(y, k)) for k in range(1, 65)])
+    best, rank = experiment.oracle_svd(y, x)
     assert float(best) == pytest.approx(float(every.max()))
     assert int(rank) == int(every.argmax()) + 1
 
 
 def test_free_factors_are_the_svd_and_nmf_is_not_below_zero(signal):
     x, y, _ = signal
-    svd = denoising.truncated_svd(y, 4)
-    free = denoising.free_factors(y, 4, generator())
+    svd = experiment.truncated_svd(y, 4)
+    free = experiment.free_factors(y, 4, generator())
     assert float((free - svd).square().mean().sqrt()) < 1e-3
-    found = denoising.nmf(torch.stack([y, y]), 4)
+    found = experiment.nmf(torch.stack([y, y]), 4)
     assert found.shape == (2, 64, 64)
     assert found.min() >= 0
-    assert denoising.psnr(x, found[0]) > denoising.psnr(x, y)
+    assert experiment.psnr(x, found[0]) > experiment.psnr(x, y)
 
 
 def test_networks_without_neighbours_do_not_see_the_order():
-    net = denoising.pointwise(1, 3, [16], 8)
+    net = experiment.pointwise(1, 3, [16], 8)
     z = torch.rand(1, 3, 16, generator=generator())
     order = torch.randperm(16, generator=generator())
     torch.testing.assert_close(net(z)[..., order], net(z[..., order]))
@@ -321,8 +322,8 @@ def test_networks_without_neighbours_do_not_see_the_order():
 
 def test_u_net_keeps_the_shape_and_steps_are_timed():
     z = torch.rand(1, 1, 12, 12, 12, generator=generator())
-    assert denoising.UNet3d(4)(z).shape == z.shape
-    seconds = denoising.step_seconds(8, 2, 1, torch.device("cpu"))
+    assert experiment.UNet3d(4)(z).shape == z.shape
+    seconds = experiment.step_seconds(8, 2, 1, torch.device("cpu"))
     assert seconds.shape == (3,)
     assert (seconds > 0).all()
     assert seconds.isfinite().all()

@@ -15,9 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from ssltheory import distributed, encoders, losses, predictors, train
+from ssltheory import losses, train
 from ssltheory.book import registry, scales
 from ssltheory.errors import InputError, RunError
+from ssltheory.models import encoders, predictors
+from ssltheory.train import distributed
 
 SECONDS = 300  # for one launch; a quiet machine takes a tenth
 IMAGES, PIXELS, DIM = 16, 6, 4
@@ -318,7 +320,7 @@ def test_chapter_02_in_two_processes_writes_the_record_of_one(tmp_path, monkeypa
     pytest.importorskip("papermill")
     from notebook_cells import record_of  # a launched process would load matplotlib with it
 
-    from ssltheory import runner
+    from ssltheory.book import runner
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     smaller = {"n_seeds": 1, "steps": 60, "device": "cpu"}

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ssltheory.encoders import (
+from ssltheory.errors import InputError
+from ssltheory.models.encoders import (
     activations,
     embed,
     initialise_,
@@ -18,7 +19,6 @@ from ssltheory.encoders import (
     small_conv,
     stack,
 )
-from ssltheory.errors import InputError
 
 torch.set_num_threads(2)
 

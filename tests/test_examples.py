@@ -7,7 +7,8 @@ import pkgutil
 
 import pytest
 
-from ssltheory import deep_tensor, losses, spectra, theory, unitary
+from ssltheory import deep_tensor, losses, theory, unitary
+from ssltheory.measure import spectra
 
 THEORY = [module.name for module in pkgutil.walk_packages(theory.__path__, "ssltheory.theory.")]
 

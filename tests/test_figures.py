@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ssltheory import figures
+from ssltheory.book import figures
 
 
 @pytest.fixture

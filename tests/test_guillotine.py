@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from ssltheory import encoders, guillotine, probes
+from ssltheory.chapters.guillotine import experiment
 from ssltheory.errors import InputError
+from ssltheory.measure import probes
+from ssltheory.models import encoders
 from ssltheory.theory import guillotine as theory
 from ssltheory.theory import spectral_embedding
 
@@ -24,14 +26,14 @@ def images():
 
 
 def test_no_change_is_no_change(images):
-    style = guillotine.Style()
+    style = experiment.Style()
     assert torch.allclose(style(images[0], torch.zeros(40, 4)), images[0], atol=1e-6)
 
 
 def test_each_parameter_does_what_it_says():
     x = torch.zeros(1, 1, 8, 8)
     x[..., 1, 2] = 1.0
-    style = guillotine.Style(rotation=90, shift=0.25, brightness=0.5)
+    style = experiment.Style(rotation=90, shift=0.25, brightness=0.5)
     one = torch.eye(4)
     assert style(x, one[:1])[0, 0, 5, 1] == pytest.approx(1, abs=1e-5)  # a quarter turn
     assert style(x, -one[1:2])[0, 0, 1, 4] == pytest.approx(1, abs=1e-5)  # a quarter of 8 pixels
@@ -44,16 +46,16 @@ def test_each_parameter_does_what_it_says():
 def test_partners_share_the_label_and_are_any_of_the_class():
     y = torch.tensor([[0, 1, 0, 1, 0, 1], [0, 0, 0, 1, 1, 1]])
     image = torch.arange(6).repeat(2, 1)
-    found = [guillotine.partners(y, image, generator(s)) for s in range(40)]
+    found = [experiment.partners(y, image, generator(s)) for s in range(40)]
     assert all((y.gather(1, p) == y).all() for p in found)
     assert {int(p[0, 0]) for p in found} == {0, 2, 4}
 
 
 def test_variants_see_the_same_images_and_parameters(images):
-    usual, labels = guillotine.Variant(), guillotine.Variant("labels")
-    turned = guillotine.Variant(style=guillotine.Style(rotation=180))
+    usual, labels = experiment.Variant(), experiment.Variant("labels")
+    turned = experiment.Variant(style=experiment.Style(rotation=180))
     y = torch.arange(40).repeat(3, 1)  # each image a class: its own partner
-    draw = guillotine.views(images, y, [usual, labels, turned], 5)
+    draw = experiment.views(images, y, [usual, labels, turned], 5)
     a, b = (v.unflatten(0, (3, 3)) for v in draw(generator()))
     assert a.shape == (3, 3, 5, 1, 8, 8)
     assert torch.equal(a[0], a[1])
@@ -61,7 +63,7 @@ def test_variants_see_the_same_images_and_parameters(images):
     assert not torch.allclose(a[0], a[2])
     assert not torch.allclose(a[0], b[0])
     with pytest.raises(InputError, match="batch_size"):
-        guillotine.views(images, y, [usual], 41)
+        experiment.views(images, y, [usual], 41)
 
 
 # Networks
@@ -76,10 +78,10 @@ def test_variants_see_the_same_images_and_parameters(images):
     ],
 )
 def test_cuts_lie_after_every_relu(encoder, before):
-    net = guillotine.network(encoder, (1, 8, 8), 16, 12, 6, 3)
-    assert guillotine.cuts(net) == [*before, "trunk", "head.3", "head.6", "head"]
-    found = encoders.activations(net, torch.rand(2, 1, 8, 8), guillotine.cuts(net))
-    assert all((found[name] >= 0).all() for name in guillotine.cuts(net)[:-1])
+    net = experiment.network(encoder, (1, 8, 8), 16, 12, 6, 3)
+    assert experiment.cuts(net) == [*before, "trunk", "head.3", "head.6", "head"]
+    found = encoders.activations(net, torch.rand(2, 1, 8, 8), experiment.cuts(net))
+    assert all((found[name] >= 0).all() for name in experiment.cuts(net)[:-1])
     assert found["trunk"].shape == (2, 512 if encoder == "resnet18" else 16)
     assert found["head"].shape == (2, 6)
     assert (found["head"] < 0).any()
@@ -88,16 +90,16 @@ def test_cuts_lie_after_every_relu(encoder, before):
 @pytest.mark.parametrize("method", ["simclr", "labels", "supervised"])
 def test_networks_side_by_side_are_each_trained(method, images):
     y = torch.arange(40).remainder(4).repeat(3, 1)
-    variants = [guillotine.Variant(method)]
+    variants = [experiment.Variant(method)]
     how = {"steps": 3, "lr": 0.1, "record_steps": [3]}
     classes = 4 if method == "supervised" else 0
 
     def nets(seeds):
-        return [guillotine.network("mlp", (1, 8, 8), 8, 8, 4, 2, classes, s) for s in seeds]
+        return [experiment.network("mlp", (1, 8, 8), 8, 8, 4, 2, classes, s) for s in seeds]
 
     many, alone, start = nets(range(3)), nets([0]), nets([0])[0]
-    assert guillotine.trained(many, variants, images, y, 8, lambda v: v, **how) > 0
-    guillotine.trained(alone, variants, images[:1], y[:1], 8, lambda v: v, **how)
+    assert experiment.trained(many, variants, images, y, 8, lambda v: v, **how) > 0
+    experiment.trained(alone, variants, images[:1], y[:1], 8, lambda v: v, **how)
     for net in (*many, *alone):
         assert not torch.equal(net.head[1].weight, start.head[1].weight)
     assert not torch.equal(many[0].head[1].weight, many[1].head[1].weight)
@@ -106,10 +108,10 @@ def test_networks_side_by_side_are_each_trained(method, images):
 def test_side_by_side_is_as_alone(images):
     """Two methods in one stack: SimCLR gets what it gets by itself."""
     y, how = torch.zeros(1, 40, dtype=torch.int64), {"steps": 1, "lr": 0.1, "record_steps": [1]}
-    first, second, lonely = (guillotine.network("mlp", (1, 8, 8), 8, 8, 4, 2) for _ in range(3))
-    both = [guillotine.Variant(), guillotine.Variant("vicreg", covariance=3.0)]
-    guillotine.trained([first, second], both, images[:1], y, 8, lambda v: v, **how)
-    guillotine.trained([lonely], both[:1], images[:1], y, 8, lambda v: v, **how)
+    first, second, lonely = (experiment.network("mlp", (1, 8, 8), 8, 8, 4, 2) for _ in range(3))
+    both = [experiment.Variant(), experiment.Variant("vicreg", covariance=3.0)]
+    experiment.trained([first, second], both, images[:1], y, 8, lambda v: v, **how)
+    experiment.trained([lonely], both[:1], images[:1], y, 8, lambda v: v, **how)
     assert torch.allclose(first.head[1].weight, lonely.head[1].weight, atol=1e-6)
     assert not torch.allclose(first.head[1].weight, second.head[1].weight, atol=1e-3)
 

@@ -7,8 +7,8 @@ import torch
 from scipy.stats import normaltest
 from torch.func import jacrev, vmap
 
-from ssltheory.encoders import initialise_, mlp
 from ssltheory.errors import InputError
+from ssltheory.models.encoders import initialise_, mlp
 from ssltheory.theory.information import (
     component_entropy,
     decoder_terms,

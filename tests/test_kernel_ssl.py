@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ssltheory import kernels
 from ssltheory.errors import InputError
+from ssltheory.measure import kernels
 from ssltheory.theory import kernel_ssl
 
 F64 = torch.float64

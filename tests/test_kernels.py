@@ -10,8 +10,9 @@ from sklearn.metrics import pairwise
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
 
-from ssltheory import encoders, kernels, spectra
 from ssltheory.errors import InputError, RunError
+from ssltheory.measure import kernels, spectra
+from ssltheory.models import encoders
 from ssltheory.theory import stepwise
 
 

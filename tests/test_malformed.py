@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssltheory import data, records, runner
-from ssltheory.book import registry
+from ssltheory import data
+from ssltheory.book import records, registry, runner
 from ssltheory.book.parameters import SCALES, Settings
 from ssltheory.errors import LONGEST, InputError
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from mutants import Fault
 
-from ssltheory import appendices
+from ssltheory.book import appendices
 
 TEST = """
 from pathlib import Path

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssltheory.claims.named import Named
+from ssltheory.book.named import Named
 
 RUNS = np.arange(2 * 3 * 4 * 5).reshape(6, 4, 5)
 

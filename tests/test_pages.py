@@ -12,8 +12,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from conftest import PAGES, PHONE, ROOT, SCREEN, visit
 
-from ssltheory import appendices
-from ssltheory.book import registry
+from ssltheory.book import appendices, registry
 
 # Rules of axe-core that are left out, and why.
 EXCLUDED = {

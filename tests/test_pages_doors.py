@@ -11,8 +11,7 @@ import pytest
 from conftest import ROOT, small_toc, visit
 from IPython.core.inputtransformer2 import TransformerManager
 
-from ssltheory import pdf
-from ssltheory.book import registry
+from ssltheory.book import pdf, registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BUILD = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]

@@ -14,7 +14,7 @@ import torch
 from axe_playwright_python.base import AXE_SCRIPT
 from conftest import visit
 
-from ssltheory import explorers
+from ssltheory.book import explorers
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred, preconditioned, stepwise
 

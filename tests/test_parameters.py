@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import CHAPTER, notebook_of
 
-from ssltheory import chapters, repository
-from ssltheory.book import cells, parameters, registry, scales
+from ssltheory import chapters
+from ssltheory.book import cells, parameters, registry, repository, scales
 from ssltheory.book.parameters import NOT_SETTINGS, SCALES, Dataset, Minutes, Settings, at
 from ssltheory.errors import InputError
 

@@ -9,8 +9,7 @@ import pypdf
 import pytest
 from conftest import PAGES, ROOT, small_toc
 
-from ssltheory import pdf
-from ssltheory.book import registry
+from ssltheory.book import pdf, registry
 
 SMALL = ("book/chapters/01-linear-staircase", "book/chapters/02-deep-staircase", "book/scoreboard")
 

@@ -5,11 +5,13 @@ import pytest
 import scipy.linalg
 import torch
 
-from ssltheory import encoders, losses, spectra, train
+from ssltheory import losses, train
 from ssltheory.errors import InputError, RunError
-from ssltheory.preconditioners import isoloss, preconditioned
+from ssltheory.measure import spectra
+from ssltheory.models import encoders
 from ssltheory.theory import preconditioned as theory
 from ssltheory.theory.stepwise import linear_barlow_twins
+from ssltheory.train.preconditioners import isoloss, preconditioned
 
 GAMMA = torch.tensor([1.0, 0.3, 0.12, 0.04, 0.012, -0.05, -0.2], dtype=torch.float64)
 D, LR = 3, 0.02

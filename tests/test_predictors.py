@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ssltheory import encoders, losses, predictors, train
+from ssltheory import losses, train
 from ssltheory.errors import InputError
-from ssltheory.predictors import DirectCopy, DirectPred
+from ssltheory.models import encoders, predictors
+from ssltheory.models.predictors import DirectCopy, DirectPred
 from ssltheory.theory import directpred
 
 

@@ -12,9 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ssltheory import encoders
 from ssltheory.errors import InputError, RunError
-from ssltheory.probes import knn_accuracy, linear_probe, probe_layers, ridge_probe, ridge_r2
+from ssltheory.measure.probes import knn_accuracy, linear_probe, probe_layers, ridge_probe, ridge_r2
+from ssltheory.models import encoders
 
 torch.set_num_threads(2)
 PROBES = [knn_accuracy, linear_probe, ridge_probe]

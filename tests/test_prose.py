@@ -7,9 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ssltheory import records
-from ssltheory.book import registry
-from ssltheory.claims import class_dependent
+from ssltheory.book import records, registry
+from ssltheory.chapters.class_dependent import claims as class_dependent
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"

@@ -17,11 +17,11 @@ import pytest
 import torch
 from conftest import CHAPTER, ROOT, notebook_of
 
-from ssltheory import claims, data, fingerprint, provenance, records
-from ssltheory.book import registry, scales
-from ssltheory.claims import Claim, Table
+from ssltheory import data
+from ssltheory.book import claims, fingerprint, provenance, records, registry, scales
+from ssltheory.book.claims import Claim, Table
+from ssltheory.book.records import Record
 from ssltheory.errors import InputError, RunError
-from ssltheory.records import Record
 
 
 def claim(measured: float = 1.0, predicted: float = 1.0, tolerance: float = 0.1, **rest) -> Claim:
@@ -331,7 +331,7 @@ STALENESS = """
 import json, sys
 from pathlib import Path
 from ssltheory import fingerprint, records
-from ssltheory.claims import Table
+from ssltheory.book.claims import Table
 
 assert fingerprint.PACKAGE == Path("src/ssltheory").resolve(), fingerprint.PACKAGE
 notebook = Path("notebooks/{chapter}.ipynb")

@@ -14,8 +14,7 @@ import nbformat
 import pytest
 from conftest import CHAPTER, ROOT, copy_repository, notebook_of, plain_run, plainly_made
 
-from ssltheory import records, repository, runner
-from ssltheory.book import registry
+from ssltheory.book import records, registry, repository, runner
 from ssltheory.errors import InputError, RunError
 
 GOOD, OTHER, FAILS, KILLED, KILL_9, CTRL_C, PAUSES = 0, 1, 7, 8, 9, 10, 11  # seeds of the stub

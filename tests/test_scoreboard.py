@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssltheory import records, scoreboard
+from ssltheory.book import records, scoreboard
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from scipy.integrate import quad
 from torch.linalg import svdvals
 
-from ssltheory import encoders, skips
+from ssltheory.chapters.singular_values import experiment
 from ssltheory.errors import InputError
+from ssltheory.models import encoders
 from ssltheory.theory import singular_values as theory
 
 HOW = [(rho, eta) for rho in (0.0, 0.5, 1.0) for eta in (0.0, 0.1, -1.0)]
@@ -242,15 +243,15 @@ def images():
 
 
 def built(images, rho=1.0, sigma=0.5, eta=0.0, seed=0):
-    return skips.network(images, 3, 3, 4, rho, sigma, eta, seed)
+    return experiment.network(images, 3, 3, 4, rho, sigma, eta, seed)
 
 
 @each_network
 def test_the_matrix_acts_on_the_first_block(images, rho, eta):
     net = built(images, rho, 1.0, eta)
-    assert skips.affine_error(net, images) < 1e-8
-    m = skips.local_matrices(net, images)
-    features = skips.local_matrices(net, images, readout=False)
+    assert experiment.affine_error(net, images) < 1e-8
+    m = experiment.local_matrices(net, images)
+    features = experiment.local_matrices(net, images, readout=False)
     assert m.shape == (6, 4, 48)
     assert features.shape == (6, 48, 48)
     torch.testing.assert_close(net.readout.weight @ features, m)
@@ -269,32 +270,32 @@ def test_the_matrix_is_the_product_of_its_layers(images):
             d = torch.where(block(z) > 0, 1.0, net.eta).flatten()
             m = d[:, None] * (w @ m) + net.rho * m
             z = net.activation(block(z)) + net.rho * z
-    torch.testing.assert_close(skips.local_matrices(net, x, readout=False)[0], m)
+    torch.testing.assert_close(experiment.local_matrices(net, x, readout=False)[0], m)
 
 
 def test_a_skip_that_is_forgotten_behind_the_block_is_found(images, monkeypatch):
     net = built(images)
-    right = skips.local_matrices
-    monkeypatch.setattr(skips, "local_matrices", lambda n, x, **k: right(_plain(n), x, **k))
-    assert skips.affine_error(net, images) > 1e-2
+    right = experiment.local_matrices
+    monkeypatch.setattr(experiment, "local_matrices", lambda n, x, **k: right(_plain(n), x, **k))
+    assert experiment.affine_error(net, images) > 1e-2
 
 
 def _plain(net):
-    other = skips.SkipNet((1, 8, 8), 3, 3, 4, 0.0, 0.0).double()
+    other = experiment.SkipNet((1, 8, 8), 3, 3, 4, 0.0, 0.0).double()
     state = net.state_dict() | {"rho": torch.tensor(0.0)}
     other.load_state_dict(state)
     return other
 
 
 def test_blocks_have_the_asked_size_and_outputs_too(images):
-    net = skips.network(images, 32, 2, 4, 1.0, 0.25, 0.0, 0)
+    net = experiment.network(images, 32, 2, 4, 1.0, 0.25, 0.0, 0)
     deviation = net.blocks[1].weight.detach().std() * (9 * 32) ** 0.5
     assert float(deviation) == pytest.approx(0.25, rel=0.03)
     assert float(encoders.rms(net(images).detach())) == pytest.approx(0.3)
 
 
 def test_sharpness_is_the_largest_curvature_but_for_that_of_the_outputs(images):
-    net = skips.network(images, 2, 1, 3, 1.0, 0.5, 0.0, 0)
+    net = experiment.network(images, 2, 1, 3, 1.0, 0.5, 0.0, 0)
     names = list(dict(net.named_parameters()))
     flat = torch.cat([p.detach().flatten() for p in net.parameters()])
     shapes = [p.shape for p in net.parameters()]
@@ -307,7 +308,7 @@ def test_sharpness_is_the_largest_curvature_but_for_that_of_the_outputs(images):
     f0 = outputs(flat).detach()  # at zero error the two curvatures agree
     curvature = torch.func.hessian(lambda w: (outputs(w) - f0).square().sum() / len(images))
     largest = float(torch.linalg.eigvalsh(curvature(flat))[-1])
-    assert skips.sharpness(net, images) == pytest.approx(largest, rel=1e-9)
+    assert experiment.sharpness(net, images) == pytest.approx(largest, rel=1e-9)
 
 
 def test_networks_of_different_skips_are_one_stack(images):
@@ -318,7 +319,7 @@ def test_networks_of_different_skips_are_one_stack(images):
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.mul_(0.9)
-    again = torch.stack([net(images) for net in skips.unstack(stack, nets)])
+    again = torch.stack([net(images) for net in experiment.unstack(stack, nets)])
     torch.testing.assert_close(stack(images), again)
     assert not torch.allclose(again, alone)
     assert [float(net.rho) for net in nets] == [0, 1]
@@ -332,7 +333,7 @@ def test_networks_of_different_skips_are_one_stack(images):
         (lambda: theory.activation_bounds(torch.ones(3), 2.0, 1), "eta=2.0"),
         (lambda: theory.flip_bound(torch.ones(3), -1.5), "eta=-1.5"),
         (lambda: theory.loss_along(torch.eye(6), *network(), 0.0, 1.0, 0.0), "reach above 0"),
-        (lambda: skips.SkipNet((1, 8, 8), 3, 0, 4), "a block or more"),
+        (lambda: experiment.SkipNet((1, 8, 8), 3, 0, 4), "a block or more"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

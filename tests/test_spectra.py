@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ssltheory import spectra
 from ssltheory.errors import InputError
+from ssltheory.measure import spectra
 
 
 def normal(*shape, seed=0):

@@ -8,8 +8,9 @@ import sklearn.manifold
 import sklearn.neighbors
 import torch
 
-from ssltheory import losses, spectra
+from ssltheory import losses
 from ssltheory.errors import InputError
+from ssltheory.measure import spectra
 from ssltheory.theory import spectral_embedding
 
 F64 = torch.float64

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssltheory import batchnorm
+from ssltheory.chapters.batch_norm_partitions import experiment
 from ssltheory.errors import InputError
 from ssltheory.theory import splines
 
@@ -20,8 +20,8 @@ def normal(*shape, seed=0):
 
 
 def plane(seed=0, widths=4, units=6, data=None):
-    net = batchnorm.network("mlp", (2,), widths, units, 0, SLOPE, seed=seed).double()
-    return batchnorm.layers(net if data is None else batchnorm.fold_(net, data))
+    net = experiment.network("mlp", (2,), widths, units, 0, SLOPE, seed=seed).double()
+    return experiment.layers(net if data is None else experiment.fold_(net, data))
 
 
 def preactivations(layers, z):
@@ -67,9 +67,9 @@ def test_squared_offset_is_the_excess_in_units_of_the_minimum():
 
 def test_a_wrong_centre_is_not_the_best():
     z = normal(60, 3).exp()  # skewed: its median is not its mean
-    net = batchnorm.network("mlp", (3,), 3, 8, 0, SLOPE).double()
-    batchnorm.fold_(net, z, centre=lambda h: h.median(0).values)
-    wrong = torch.stack([splines.offset(h) for h in batchnorm.preactivations(net, z)])
+    net = experiment.network("mlp", (3,), 3, 8, 0, SLOPE).double()
+    experiment.fold_(net, z, centre=lambda h: h.median(0).values)
+    wrong = torch.stack([splines.offset(h) for h in experiment.preactivations(net, z)])
     assert wrong.abs().max() > 0.1
 
 
@@ -143,7 +143,7 @@ def test_three_inputs_are_refused():
 def test_fold_is_the_jump_of_the_gradient():
     w_out, w, c = normal(3, 5), normal(5, 2, seed=1), normal(5, seed=2)
     sigma = normal(5, seed=3).exp()
-    below, above = batchnorm.folds(w_out, w, c, sigma.expand(5, 5), normal(2), SLOPE)
+    below, above = experiment.folds(w_out, w, c, sigma.expand(5, 5), normal(2), SLOPE)
     expected = splines.fold(w_out, w, sigma, SLOPE).transpose(0, 1)
     assert (above - below - expected).abs().max() < 1e-12
 

@@ -7,8 +7,8 @@ import pytest
 import scipy.integrate
 import torch
 
-from ssltheory import spectra
 from ssltheory.errors import InputError, RunError
+from ssltheory.measure import spectra
 from ssltheory.theory import stepwise
 
 SPECTRUM = torch.tensor([2.0, 1.2, 0.5, 0.2, -0.1, -0.6], dtype=torch.float64)

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ssltheory import encoders, supervised, train
+from ssltheory import train
 from ssltheory.errors import InputError
+from ssltheory.models import encoders
+from ssltheory.train import supervised
 
 
 def images(*shape):

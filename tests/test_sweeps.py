@@ -16,9 +16,9 @@ import psutil
 import pytest
 from conftest import CHAPTER, command, copy_repository, notebook_of
 
-from ssltheory import engines, fingerprint, records, runner, sweeps
+from ssltheory.book import engines, fingerprint, records, runner, sweeps
+from ssltheory.book import sweep_figures as plots
 from ssltheory.errors import InputError, Paused, RunError
-from ssltheory.figures import sweeps as plots
 
 POINTS = ("sweep", CHAPTER, "--scale", "tiny", "--grid", "n_images=350,400", "--seeds", "0:6")
 FAILS, HELD = 7, ["350", "3"]  # a seed; n_images and seed
@@ -267,7 +267,7 @@ def test_lines_bands_and_theory():
 
 
 def test_the_book_draws_a_kept_sweep(local, tmp_path):
-    from ssltheory import pages
+    from ssltheory.book import pages
 
     (folder,) = (local[1] / "sweeps").iterdir()
     shutil.copytree(folder, tmp_path / "book/sweeps/kept")

@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from ssltheory import progress
-from ssltheory.encoders import (
+from ssltheory.errors import InputError, Paused, RunError
+from ssltheory.models.encoders import (
     initialise_,
     linear,
     measuring,
@@ -26,7 +27,6 @@ from ssltheory.encoders import (
     small_conv,
     stack,
 )
-from ssltheory.errors import InputError, Paused, RunError
 from ssltheory.train import LARS, augmented, learning_rates, log_steps, pairs, train
 
 torch.set_num_threads(2)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ssltheory import __version__, provenance
+from ssltheory import __version__
+from ssltheory.book import provenance
 from torture import experiments
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssltheory import data, records
+from ssltheory import data
+from ssltheory.book import records
 from ssltheory.errors import InputError, RunError
 
 ROOT = Path(__file__).resolve().parent.parent

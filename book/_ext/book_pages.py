@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from numpy.typing import ArrayLike
 from sphinx.util.typing import stringify_annotation
 
-from ssltheory import explorers
-from ssltheory.repository import repository_url
+from ssltheory.book import explorers
+from ssltheory.book.repository import repository_url
 
 ICON_SCRIPT = r"<script[^>]*/fontawesome\.js[^>]*></script>"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 BASE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(BASE / "src"))  # the package need not be installed here
 
-from ssltheory.repository import repository_url  # noqa: E402
+from ssltheory.book.repository import repository_url  # noqa: E402
 
 DOOR = """\
 # On Colab: install the book's package, at the commit of the page that led here.

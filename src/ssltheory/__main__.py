@@ -1,5 +1,5 @@
 """``python -m ssltheory``."""
 
-from ssltheory.cli import main
+from ssltheory.book.cli import main
 
 main()

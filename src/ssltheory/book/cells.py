@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ssltheory import repository
-from ssltheory.book import scales
+from ssltheory.book import repository, scales
 from ssltheory.book.parameters import NOT_SETTINGS, Settings, choices
 from ssltheory.book.registry import Chapter, all_chapters
 

@@ -64,9 +64,8 @@ class Chapter:
 
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
-    slugs = [m.name for m in pkgutil.iter_modules(chapters.__path__)]
-    found = [_module(slug).CHAPTER for slug in slugs if not slug.startswith("_")]
-    return sorted(found, key=lambda chapter: chapter.id)
+    slugs = [module.name for module in pkgutil.iter_modules(chapters.__path__)]
+    return sorted((_module(slug).CHAPTER for slug in slugs), key=lambda chapter: chapter.id)
 
 
 def find(name: str) -> Chapter:
@@ -85,6 +84,6 @@ def find(name: str) -> Chapter:
     raise InputError(f"no chapter {name!r}{hint} `ssltheory list` names them all")
 
 
-def _module(slug: str, part: str = "chapters") -> ModuleType:
-    """A chapter's own module, or one of its parts."""
-    return import_module(f"ssltheory.{part}.{slug}")
+def _module(*names: str) -> ModuleType:
+    """A chapter's package, or a module in it."""
+    return import_module(".".join([chapters.__name__, *names]))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ssltheory import repository
+from ssltheory.book import repository
 from ssltheory.book.parameters import NOT_SETTINGS, SCALES, Settings, value
 from ssltheory.book.registry import Chapter
 from ssltheory.errors import InputError

@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssltheory import augmentations, spectra
+from ssltheory import augmentations
 from ssltheory.errors import InputError, RunError
+from ssltheory.measure import spectra
 
 Direction = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 

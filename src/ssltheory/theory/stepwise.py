@@ -19,8 +19,8 @@ import scipy.integrate
 import torch
 from torch import Tensor
 
-from ssltheory import spectra
 from ssltheory.errors import InputError, RunError
+from ssltheory.measure import spectra
 from ssltheory.progress import track
 
 

@@ -1,0 +1,188 @@
+"""The scoreboard: a row a claim of every record, as Markdown, as JSON and as a badge."""
+
+import html
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ssltheory.book import claims, records, registry, scales
+from ssltheory.book.parameters import SCALES
+from ssltheory.book.records import Record
+
+RANK = [*SCALES[:2], "custom", *SCALES[2:]][::-1]  # what says most about the paper first
+VERDICTS = ("holds", "fails", "outside")
+#: What the records of a build's own runs are called; their claims have an anchor on the chapter's page.
+THIS_BUILD = "this build"
+#: Where ``ssltheory keep`` leaves the badge of all kept records.
+BADGE = Path("book") / "records" / "badge.svg"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim of one record, judged today.
+
+    Attributes:
+        theory: what theory asks of the measured number, in words, e.g. ``1 ± 0.02``.
+        setting: scale in words; a paper's settings on data that are not the paper's are called just that.
+        record: folder of the record, or ``THIS_BUILD``.
+    """
+
+    chapter: str
+    paper: str
+    claim: str
+    statement: str
+    measured: float | str
+    theory: str
+    predicted: float | str
+    tolerance: float | str
+    relation: str
+    verdict: str
+    source: str
+    setting: str
+    data: str
+    data_sha256: str
+    seeds: list[int]
+    device: str
+    date: str
+    commit: str
+    stale: bool
+    record: str
+
+
+def rows(shown: list[tuple[str, Record]]) -> list[Row]:
+    """The rows of named records, by chapter, the record of the largest scale first."""
+    found = []
+    for name, record in sorted(shown, key=lambda item: (item[1].chapter.id, *rank(item))):
+        p, stale = record.provenance, bool(record.stale())
+        for claim in record.judged_today():
+            fields = claim.to_dict()
+            found.append(
+                Row(
+                    chapter=record.chapter.id,
+                    paper=record.chapter.paper,
+                    claim=claim.id,
+                    statement=claim.statement,
+                    theory=claims.expectation(claim),
+                    setting=setting(record),
+                    data=p["data"]["name"],
+                    data_sha256=p["data"]["sha256"],
+                    seeds=p["seeds"],
+                    device=p["device"],
+                    date=p["finished"][:10],
+                    commit=p["commit"],
+                    stale=stale,
+                    record=name,
+                    **{
+                        key: fields[key]
+                        for key in (
+                            "measured",
+                            "predicted",
+                            "tolerance",
+                            "relation",
+                            "verdict",
+                            "source",
+                        )
+                    },
+                )
+            )
+    return found
+
+
+def setting(record: Record) -> str:
+    """The scale, or what else the record's settings are called."""
+    scale, name = record.provenance["scale"], record.provenance["data"]["name"]
+    if scale == "custom":
+        return "custom settings"
+    own = scales.standard(record.chapter, scale).dataset
+    return f"{scale} scale" if name == own else f"{scale} settings, substitute data"
+
+
+def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
+    """Sorts named records, the one that says most about the paper first."""
+    name, record = item
+    return RANK.index(record.provenance["scale"]), "substitute" in setting(record), name
+
+
+def summary(found: list[Row]) -> str:
+    """One sentence: how many claims hold, fail, and lie outside the theory's domain."""
+    held, failed, outside = (sum(row.verdict == verdict for row in found) for verdict in VERDICTS)
+    return f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
+
+
+def missing(found: list[Row]) -> list[str]:
+    """Ids of the chapters without a record at the paper's scale on the paper's data."""
+    done = {row.chapter for row in found if row.setting == "paper scale"}
+    return [c.id for c in registry.all_chapters() if c.id not in done]
+
+
+def to_markdown(found: list[Row], cited: set[str]) -> str:
+    """The scoreboard's table, a summary above it, and what is missing below.
+
+    Args:
+        found: its rows.
+        cited: keys of the bibliography, which become links to it.
+    """
+    head = ["chapter", "claim", "theory asks", "measured", "verdict"]
+    head += ["setting", "data", "device", "date", "source"]
+    key = re.compile(
+        r"\b(" + "|".join(map(re.escape, sorted(cited, key=len, reverse=True))) + r")\b"
+    )
+    anchored = {(row.chapter, row.claim) for row in found if row.record == THIS_BUILD}
+    lines = []
+    for row in found:
+        anchor = f"#claim-{row.claim}" if (row.chapter, row.claim) in anchored else ""
+        stale = ' <span class="stale">stale</span>' if row.stale else ""
+        cells = [
+            f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
+            f'<a href="chapters/{row.chapter}.html{anchor}">{html.escape(row.statement)}</a>',
+            row.theory,
+            row.measured if isinstance(row.measured, str) else f"{row.measured:.4g}",
+            f'<span class="verdict-{row.verdict}">{row.verdict}</span>{stale}',
+            row.setting,
+            row.data,
+            row.device,
+            row.date,
+            key.sub(r"{cite:t}`\1`", row.source) if cited else row.source,
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    absent = [f"- {chapter}: no record yet" for chapter in missing(found)]
+    if absent:
+        absent = ["**At the paper's scale, on the paper's data:**", "", *absent]
+    table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
+    return "\n".join([summary(found), "", *table, "", *absent]) + "\n"
+
+
+def to_json(found: list[Row]) -> str:
+    """The same for a program: ``{"counts": …, "missing_paper_scale": […], "claims": [{…}, …]}``."""
+    content = {
+        "counts": {v: sum(row.verdict == v for row in found) for v in VERDICTS},
+        "missing_paper_scale": missing(found),
+        "claims": [asdict(row) for row in found],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def badge(found: list[Row]) -> str:
+    """A badge as SVG: the number of claims that hold, and of those that fail."""
+    held, failed = (sum(row.verdict == verdict for row in found) for verdict in VERDICTS[:2])
+    text = f"{held} hold, {failed} fail"
+    left, right = 48, 7 * len(text) + 12
+    color = "#b3261e" if failed else "#1a7f37"
+    width = left + right
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="claims: {text}">'
+        f"<title>claims: {text}</title>"
+        f'<rect width="{width}" height="20" rx="3" fill="#444"/>'
+        f'<rect x="{left}" width="{right}" height="20" rx="3" fill="{color}"/>'
+        f'<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="{left / 2}" y="14">claims</text><text x="{left + right / 2}" y="14">{text}</text></g></svg>\n'
+    )
+
+
+def kept(base: Path) -> list[tuple[str, Record]]:
+    """The kept records under a repository's root, each with its folder's name from there."""
+    folder = base / "book" / "records"
+    return [
+        (path.relative_to(base).as_posix(), records.load(path)) for path in records.find_all(folder)
+    ]

@@ -1,0 +1,199 @@
+"""Claims of chapter 03.
+
+A plateau is a wait: plateau k is judged where τ_{k+1} ≥ 1.25 τ_k. For the linear model τ is the closed form's,
+known before training, and the condition is close to γ_{k+1} ≤ 0.8 γ_k; for the network τ is measured. At the
+bound, with −log p(0) ≈ 30, the next eigenvalue at the middle of the plateau is e^{−30 (1 − 0.8) / 2} ≈ 0.05; twice
+that is claimed, and a start of at most 1e-6 is small enough for it (the network's 0.3 is the one measured).
+
+bound                   | set when                                | worst of twenty fresh draws, seeds 100 to 119
+----------------------- | --------------------------------------- | ---------------------------------------------
+rank, fixed-axes, 0.95  | before these draws                      | 0.981
+next-eigenvalue, 0.1    | by the estimate above                   | 0.051
+positions, 0.1          | by the largest leakage, to first order  | 0.06
+
+A plateau that is near a tie in every draw is judged in none: the notes count the draws by k, and nothing is claimed of
+a k without one.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from ssltheory.book.claims import Claim, Group
+from ssltheory.chapters.embedding_dimensions import Parameters
+from ssltheory.chapters.linear_staircase import claims as linear_staircase
+from ssltheory.theory.stepwise import LinearSolution
+
+PLATEAUS = 4  # judged: a point to a solid, and one beyond what can be drawn
+WAIT = 1.25  # least τ_{k+1} / τ_k
+SMALL = {"linear": 1e-6, "mlp": 0.3}  # largest start at which a wait of WAIT is long enough
+LEADING = 100  # modes of Γ taken into the closed form: those after them leak nothing that counts
+LEAKAGE = 0.1  # largest at which positions are claimed; to first order they are off by as much
+PAPER = "simon2023stepwise"
+
+
+# Readings
+
+
+def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
+    """The closed form of one repetition of the linear model, in the leading eigenbasis of its Γ."""
+    return linear_staircase.solution(arrays, seed, LEADING)
+
+
+def axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """The fixed axes of one repetition, columns ``(d, d)`` in the order of learning.
+
+    The eigenvectors of Σ_k C(plateau k). A dimension learnt at step j is in all of these from k = j on, so
+    the eigenvalues are d − 1, …, 1, 0 and the axes are determined; at the end C = I, and its axes are not.
+    The sign: the coordinate of largest size is positive.
+    """
+    return _principal(arrays["c"][seed, 1:-1].sum(0))
+
+
+def final_axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """The principal axes of the final embedding, columns ``(d, d)``: what not to use (see ``axes``)."""
+    return _principal(arrays["second_moment"][seed, -1])
+
+
+def _principal(moment: np.ndarray) -> np.ndarray:
+    q = np.linalg.eigh(moment)[1][:, ::-1]
+    return q * np.sign(q[np.abs(q).argmax(0), np.arange(len(q))])
+
+
+def predicted(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """Where the closed form puts the points on each snapshot, U diag(s(t)) V_dᵀ x: ``(snapshots, points, d)``."""
+    closed = solution(arrays, seed)
+    s = closed.singular_values(torch.from_numpy(arrays["snapshot_times"][seed])).numpy()
+    # diag(Γ) is its own eigenbasis up to the sign of each vector, which V keeps.
+    scores = arrays["scores"][seed] @ closed.v[: arrays["scores"].shape[2]].numpy()
+    return (scores * s[:, None, :]) @ closed.u.numpy().T
+
+
+def shares(arrays: dict[str, np.ndarray], seed: int, axes_of=None) -> np.ndarray:
+    """Share of the embeddings' second moment on plateau k along k axes, ``(snapshots,)``.
+
+    Args:
+        arrays, seed: of the record.
+        axes_of: ``axes`` or ``final_axes``, fixed; None: the top k principal axes of that moment.
+    """
+    moments = arrays["second_moment"][seed]
+    q = np.linalg.eigh(moments)[1][:, :, ::-1] if axes_of is None else axes_of(arrays, seed)
+    along = np.diagonal(np.swapaxes(q, -1, -2) @ moments @ q, axis1=1, axis2=2)
+    return np.array([row[:k].sum() / row.sum() for k, row in enumerate(along)])
+
+
+def plateaus(arrays: dict[str, np.ndarray], parameters: Parameters) -> np.ndarray:
+    """Which plateaus k = 1, … of which repetition exist, ``(repetitions, PLATEAUS or d − 1)`` bool."""
+    tau = arrays["step_times"]
+    if parameters.model == "linear":
+        tau = np.stack([solution(arrays, i).step_times.numpy() for i in range(len(tau))])
+    small = _small_start(parameters)
+    reached = np.isfinite(tau[:, 1:]) & np.isfinite(arrays["step_times"][:, 1:])
+    with np.errstate(invalid="ignore"):
+        return (small & reached & (tau[:, 1:] >= WAIT * tau[:, :-1]))[:, :PLATEAUS]
+
+
+def position_errors(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """‖Z − Z*‖_F / ‖Z‖_F on each snapshot."""
+    z = arrays["points"][seed]
+    distance = np.linalg.norm(z - predicted(arrays, seed), axis=(1, 2))
+    return distance / np.linalg.norm(z, axis=(1, 2))
+
+
+def next_eigenvalues(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Eigenvalue number k + 1 of C on each snapshot k that has one, ``(n_seeds, d)``."""
+    return np.diagonal(np.linalg.eigvalsh(arrays["c"])[:, :, ::-1], axis1=1, axis2=2)
+
+
+def _small_start(parameters: Parameters) -> bool:
+    scale = parameters.init_scale if parameters.model == "linear" else parameters.net_scale
+    return scale <= SMALL[parameters.model]
+
+
+# Claims
+
+
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+    """The worst plateau of those inside the theory's domain."""
+    exists = plateaus(arrays, parameters)
+    bound = f"start at most {SMALL[parameters.model]:g}, τ_k+1 at least {WAIT} τ_k"
+    return [
+        *_dimensions(arrays, exists, bound),
+        _point(arrays, parameters),
+        _positions(arrays, parameters, exists, bound),
+    ]
+
+
+def _dimensions(arrays, exists: np.ndarray, bound: str) -> Iterator[Claim]:
+    own, fixed, final = (
+        _judged([shares(arrays, seed, q) for seed in range(len(exists))], exists)
+        for q in (None, axes, final_axes)
+    )
+    following = _judged(next_eigenvalues(arrays), exists)
+    inside = bool(exists.any())
+
+    words = (
+        "Smallest share of the embeddings' second moment in k directions, on the judged plateaus k"
+    )
+    note = _note(own, exists, np.min, bound)
+    claim = Group(f"{PAPER}, Figure 1; the bound is ours", inside, note)
+    yield claim.at_least("rank", words, _worst(own, exists, np.min), 0.95)
+
+    words = "Smallest share of it on the first k of the fixed axes, on the judged plateaus k"
+    on_final = f"; on the final principal axes {_worst(final, exists, np.min):.2g}"
+    note = _note(fixed, exists, np.min, bound) + on_final
+    claim = Group("ours: with an aligned start u_j stays, Proposition 4.1", inside, note)
+    yield claim.at_least("fixed-axes", words, _worst(fixed, exists, np.min), 0.95)
+
+    words = "Largest eigenvalue number k + 1 of C, on the judged plateaus k"
+    note = _note(following, exists, np.max, bound)
+    claim = Group(f"{PAPER}, Proposition 4.1; the bound is ours", inside, note)
+    yield claim.at_most("next-eigenvalue", words, _worst(following, exists, np.max), 0.1)
+
+
+def _point(arrays, parameters) -> Claim:
+    at_first = np.trace(arrays["second_moment"][:, 0], axis1=1, axis2=2)
+    inside = parameters.model == "linear" and _small_start(parameters)
+    note = f"all {len(at_first)} draws; a start of at most 1e-6 in a linear model"
+    claim = Group(f"ours, from {PAPER}, Proposition 4.1; the bound is ours", inside, note)
+    words = "Largest mean squared length of the embeddings at half the time of the first step"
+    return claim.at_most("point", words, at_first.max(), 1e-4)
+
+
+def _positions(arrays, parameters, exists: np.ndarray, bound: str) -> Claim:
+    among, errors = np.zeros_like(exists), np.full(exists.shape, np.nan)
+    if parameters.model == "linear":
+        seeds = range(len(exists))
+        small = np.array([solution(arrays, seed).leakage <= LEAKAGE for seed in seeds])
+        among = exists & small[:, None]
+        errors = _judged([position_errors(arrays, seed) for seed in seeds], exists)
+    note = _note(errors, among, np.max, f"{bound}, leakage at most {LEAKAGE}, a linear model")
+    claim = Group(f"{PAPER}, Proposition 4.1 and Result 4.6", bool(among.any()), note)
+    words = (
+        "Largest distance of the embeddings from where the closed form puts them, relative, "
+        "on the judged plateaus"
+    )
+    return claim.equal("positions", words, _worst(errors, among, np.max), 0, LEAKAGE)
+
+
+def _judged(by_snapshot: ArrayLike, exists: np.ndarray) -> np.ndarray:
+    """Of values a snapshot, those on the plateaus k = 1, 2, …: snapshot 0 is the point."""
+    return np.asarray(by_snapshot)[:, 1 : exists.shape[1] + 1]
+
+
+def _worst(values: np.ndarray, among: np.ndarray, pick: Callable) -> float:
+    """The worst of the judged plateaus, of all if none is judged."""
+    return float(pick(values[among] if among.any() else values))
+
+
+def _note(values: np.ndarray, among: np.ndarray, pick: Callable, bound: str) -> str:
+    """How many plateaus are judged, by k, and the range of the draws' worst values."""
+    by_k = ", ".join(f"{count} at k = {k}" for k, count in enumerate(among.sum(0), 1))
+    count = (
+        f"{among.sum()} of {among.size} plateaus of {len(among)} draws inside the domain: {by_k}"
+    )
+    each = [pick(v[a]) for v, a in zip(values, among, strict=True) if a.any()]
+    spread = f"; worst of each draw {min(each):.2g} to {max(each):.2g}" if each else ""
+    return f"{count} ({bound}){spread}"

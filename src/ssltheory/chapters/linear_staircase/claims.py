@@ -1,0 +1,151 @@
+"""Claims of chapter 01.
+
+Theory speaks of a limit, α → 0, and is checked at a finite α. Its domain is computed from Γ and W(0), before any
+training.
+
+bound                      | set when, on which seeds
+-------------------------- | -----------------------------------------------
+LEAKAGE, ALIGNMENT, START  | after looking at draws of this kind
+tolerances of the claims   | before any draw had been seen
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from ssltheory.book.claims import Claim, Group
+from ssltheory.chapters.linear_staircase import Parameters
+from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
+
+LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory says comes next
+# Predicted to first order. Half of the tolerance on the subspace is reserved for training error.
+ALIGNMENT = 0.995
+START = 1e-3  # largest p_j(0): a small start is p_j(0) ≪ 1
+PAPER = "simon2023stepwise"
+
+
+# Readings
+
+
+def solution(
+    arrays: dict[str, np.ndarray], seed: int, leading: int | None = None
+) -> LinearSolution:
+    """The closed form of one repetition, in the eigenbasis of its Γ or the first ``leading`` of its modes."""
+    return linear_barlow_twins(
+        torch.diag(torch.from_numpy(arrays["gamma"][seed, :leading])),
+        arrays["start"].shape[1],
+        w0=torch.from_numpy(arrays["start"][seed, :, :leading]),
+        lr=float(arrays["learning_rate"][seed]),
+    )
+
+
+def step_errors(arrays: dict[str, np.ndarray], solutions: Sequence[LinearSolution]) -> np.ndarray:
+    """Largest relative error of a step time, ``(n_seeds,)``."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = [
+            np.abs(measured / closed.step_times.numpy() - 1).max()
+            for measured, closed in zip(arrays["step_times"], solutions, strict=True)
+        ]
+    return np.array(errors)
+
+
+def r_squared(arrays: dict[str, np.ndarray], solutions: Sequence[LinearSolution]) -> np.ndarray:
+    """Smallest R² of an eigenvalue's curve against theory's, ``(n_seeds,)``."""
+    smallest = []
+    for measured, times, closed in zip(
+        arrays["eigenvalues"], arrays["times"], solutions, strict=True
+    ):
+        predicted = closed.eigenvalues(torch.from_numpy(times)).numpy()
+        spread = ((measured - measured.mean(0)) ** 2).sum(0)
+        smallest.append((1 - ((measured - predicted) ** 2).sum(0) / spread).min())
+    return np.array(smallest)
+
+
+def exponents(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Fitted and predicted exponents of the error in α, ``(n_spectra,)`` each."""
+    scales, errors, spectra = arrays["scan_scales"], arrays["scan_errors"], arrays["scan_spectra"]
+    dim = int(arrays["scan_dim"])
+    fitted = np.polyfit(np.log(scales), np.log(errors).mean(1).T, 1)[0]
+    return fitted, 1 - (spectra[:, 1 : dim + 1] / spectra[:, :dim]).max(1)
+
+
+def known_errors(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Largest relative error of Γ's two eigenvalues on the two synthetic sets, extent and amplitude: ``(2,)``."""
+    return np.abs(arrays["known_measured"] / arrays["known_gamma"] - 1).max(1)
+
+
+# Claims
+
+
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+    """Theory against measurement, the worst repetition of those inside the theory's domain."""
+    return [*_modes(arrays, parameters.dim), *_exponents(arrays), *_known(arrays)]
+
+
+def _modes(arrays: dict[str, np.ndarray], dim: int) -> Iterator[Claim]:
+    solutions = [solution(arrays, seed) for seed in range(len(arrays["gamma"]))]
+    leakage = np.array([closed.leakage for closed in solutions])
+    predicted = np.array([closed.alignment for closed in solutions])
+    learnable = (arrays["gamma"][:, :dim] > 0).sum(1)
+    small = np.array([float((s.gamma * s.s_0**2).max()) <= START for s in solutions])
+    inside = small & (learnable == dim) & (leakage <= LEAKAGE)
+    aligned = inside & (predicted >= ALIGNMENT)
+    every = f"all {len(solutions)} draws"
+
+    bound = f"p(0) at most {START}, leakage at most {LEAKAGE}"
+    source = f"anonymous-stepwise, equation 4, restating {PAPER}"
+    words = "Largest relative error of the sorted step times"
+    error = _worst(step_errors(arrays, solutions), inside)
+    yield _domain(inside, bound, source).equal("step-times", words, error, 0, 0.03)
+
+    source = f"{PAPER}, Proposition 4.1 and Figure 1 B"
+    words = "Smallest R² of an eigenvalue's curve against its logistic"
+    smallest = _worst(r_squared(arrays, solutions), inside, min)
+    yield _domain(inside, bound, source).equal("eigenvalue-curves", words, smallest, 1, 0.02)
+
+    claim = Group(f"ours, from the fixed points of {PAPER}, Proposition 4.1", note=every)
+    words = "Largest distance of the final loss, taken on the image pairs, from max(0, d − n₊)"
+    distance = np.abs(arrays["final_loss"] - (dim - learnable)).max()
+    yield claim.equal("final-loss", words, distance, 0, 1e-3)
+
+    bound = f"leakage at most {LEAKAGE}, foreseen alignment at least {ALIGNMENT}"
+    words = "Smallest alignment of the weights with the top d eigenvectors of Γ"
+    smallest = _worst(arrays["alignment"], aligned, min)
+    claim = _domain(aligned, bound, f"{PAPER}, Result 4.6")
+    yield claim.equal("top-subspace", words, smallest, 1, 0.01)
+
+    correctable = bool((small & (learnable == dim) & (leakage < 100)).all())
+    claim = Group("ours, first order in the leaks", correctable, every)
+    words = "Largest distance of that alignment from its first correction for a finite start"
+    distance = np.abs(arrays["alignment"] - predicted).max()
+    yield claim.equal("misalignment", words, distance, 0, 0.01)
+
+
+def _worst(values: np.ndarray, inside: np.ndarray, pick=max) -> float:
+    """The worst value of the draws inside the domain, of all draws if there is none; NaN if one of these is NaN."""
+    judged = values[inside if inside.any() else slice(None)]
+    return float(pick(judged)) if not np.isnan(judged).any() else float("nan")
+
+
+def _domain(inside: np.ndarray, bound: str, source: str) -> Group:
+    """Claims about the draws inside the domain."""
+    note = f"{inside.sum()} of {len(inside)} draws inside the domain ({bound})"
+    return Group(source, bool(inside.any()), note)
+
+
+def _exponents(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    claim = Group(f"ours; {PAPER}, Result 4.6 claims that it vanishes")
+    for fitted, predicted in zip(*exponents(arrays), strict=True):
+        words = (
+            "Power of α in the error of the aligned form, where the largest ratio γ_j+1/γ_j is "
+            f"{1 - predicted:.1f}"
+        )
+        yield claim.equal(f"exponent-{predicted:.1f}", words, fitted, predicted, 0.03)
+
+
+def _known(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    claim = Group("anonymous-stepwise, synthetic data sets")
+    for name, error in zip(("extent", "amplitude"), known_errors(arrays), strict=True):
+        words = f"Largest relative error of the two eigenvalues of Γ on the synthetic set “{name}”"
+        yield claim.equal(f"known-{name}", words, error, 0, 0.01)
