@@ -60,6 +60,7 @@ lint: setup ## check style, formatting, types, spelling, that notebooks carry no
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m ssltheory.book.cells --check
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
 

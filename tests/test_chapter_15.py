@@ -9,7 +9,6 @@ from notebook_cells import in_parts, kept_record, record_of, red, run_cells, ver
 
 from ssltheory import data
 from ssltheory.book import claims, records, registry
-from ssltheory.chapters import batch_norm_partitions as grid
 from ssltheory.chapters.batch_norm_partitions import claims as judged
 from ssltheory.chapters.batch_norm_partitions import experiment
 from ssltheory.chapters.batch_norm_partitions import figures as plots
@@ -134,7 +133,7 @@ def test_networks_that_are_not_folded_are_red(again, monkeypatch):
 
 
 def test_groups_that_are_never_redrawn_are_red(again, monkeypatch):
-    monkeypatch.setattr(grid, "GROUPS", (256, 8))
+    monkeypatch.setattr(experiment, "GROUPS", (256, 8))
     right = experiment.train_ghost
     monkeypatch.setattr(experiment, "train_ghost", lambda *args: right(*args[:7], False))
     assert {"margin", "margin-control"} & red(again("def ghost"))
@@ -159,7 +158,7 @@ def test_a_start_that_is_no_better_is_red(record):
 
 
 def trained(name: str, init: str = "torch") -> int:
-    return grid.INITS.index(init) * len(grid.TRAINED) + grid.TRAINED.index(name)
+    return experiment.INITS.index(init) * len(experiment.TRAINED) + experiment.TRAINED.index(name)
 
 
 #: What a claim is about, exchanged with what it is held against.

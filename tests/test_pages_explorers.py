@@ -18,7 +18,7 @@ from ssltheory.book import explorers
 from ssltheory.errors import InputError
 from ssltheory.theory import directpred, preconditioned, stepwise
 
-CHAPTERS = list(explorers.EXPLORERS)
+CHAPTERS = list(explorers.all_explorers())
 PAGE_BYTES = 3_000_000
 
 
@@ -196,7 +196,7 @@ def test_every_slider_moves_the_curve_and_the_words_by_keyboard(page, site, chap
     come_to_the_plot(page)
     says, at_first = page.locator(".explorer-says"), page.locator(".explorer-says").inner_text()
     before = picture(page)
-    for slider in explorers.EXPLORERS[chapter].sliders:
+    for slider in explorers.all_explorers()[chapter].sliders:
         control = page.locator(f".explorer input[name={slider.name}]")
         assert page.get_by_label(
             page.locator(f"label[for={control.get_attribute('id')}]").inner_text()
@@ -259,7 +259,7 @@ def test_without_javascript_a_picture_stands_in(browser, site, chapter):
     assert "The sliders need JavaScript" in page.locator(".explorer").inner_text()
     image = page.locator(f"img[src*='{chapter}-explorer']")
     assert image.is_visible()
-    assert image.get_attribute("alt") == explorers.EXPLORERS[chapter].alt
+    assert image.get_attribute("alt") == explorers.all_explorers()[chapter].alt
     assert image.bounding_box()["height"] > 200
     context.close()
 

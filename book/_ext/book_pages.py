@@ -129,15 +129,17 @@ def copy_explorers(app):
     """BokehJS comes from the installed package, at every build anew."""
     folder = Path(app.outdir) / "_static" / "explorers"
     folder.mkdir(parents=True, exist_ok=True)
-    own = [script for chapter in explorers.EXPLORERS for script in explorers.scripts(chapter)]
-    for script in {*explorers.library(), *own}:
-        shutil.copyfile(script, folder / script.name)
+    files = {script.name: script for script in explorers.library()}
+    for chapter in explorers.all_explorers():
+        files |= explorers.scripts(chapter)
+    for name, script in files.items():
+        shutil.copyfile(script, folder / name)
 
 
 def load_explorer(app, pagename, templatename, context, doctree):
     """A chapter with an explorer loads its scripts, after it is parsed; no other page does."""
-    for script in explorers.scripts(Path(pagename).name):
-        app.add_js_file(f"explorers/{script.name}", loading_method="defer")
+    for name in explorers.scripts(Path(pagename).name):
+        app.add_js_file(f"explorers/{name}", loading_method="defer")
 
 
 def short_signature(app, what, name, obj, options, signature, returned):

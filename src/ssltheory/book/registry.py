@@ -4,6 +4,7 @@ import difflib
 import pkgutil
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -58,8 +59,12 @@ class Chapter:
         return parameters.parse(self.parameters, values, self.id)
 
     def part(self, name: str) -> ModuleType:
-        """Its module of that name, ``claims`` or ``figures``."""
+        """The module of that name in its room: ``claims``, ``figures``, ``experiment`` or ``explorer``."""
         return _module(self.module, name)
+
+    def has(self, name: str) -> bool:
+        """Whether its room has a module of that name."""
+        return find_spec(f"{chapters.__name__}.{self.module}.{name}") is not None
 
 
 def all_chapters() -> list[Chapter]:

@@ -1,1 +1,1 @@
-"""The chapters, one module each: its table of parameters, and ``CHAPTER``, by which the registry finds it."""
+"""The chapters, one room each: facts and parameters, experiment, claims, figures, explorer."""

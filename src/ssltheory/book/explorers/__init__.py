@@ -1,6 +1,7 @@
 """Sliders over a closed form, in the page: no server, no kernel, no request that leaves the site.
 
-A chapter asks for its explorer by ``MARK`` in its prose. The formula is a small script of its own (``stepwise.js``,
+A chapter asks for its explorer by ``MARK`` in its prose; its room holds the sliders, the picture (``explorer.py``) and
+the drawing (``explorer.js``). The formula is a small script of its own (``stepwise.js``,
 ``directpred.js``, ``preconditioned.js``), of the names of the Python it restates. BokehJS draws, copied from the
 installed package when the pages are built and fetched by a page when a reader comes near. Until then, in print and
 without JavaScript a picture of the Python closed form at the sliders' starts stands in.
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata, resources, util
 from pathlib import Path
 
+from ssltheory.book import figures, registry
+from ssltheory.book.figures import THEORY, Look
 from ssltheory.errors import InputError
 
 #: Replaced, in a chapter's prose, by its explorer.
@@ -58,57 +61,16 @@ class Explorer:
     caption: str
 
 
+#: What the explorers' pictures share.
 SPECTRUM = "spectrum <i>a</i>, γ<sub>j</sub> = j<sup>−a</sup>"
-EXPLORERS = {
-    "01-linear-staircase": Explorer(
-        ("stepwise.js",),
-        (
-            Slider("exponent", SPECTRUM, 0, 3, 0.05, 2),
-            Slider("dim", "dimension <i>d</i>", 1, 12, 1, 10),
-            Slider("init_scale", "initial scale α", -12, -1, 0.5, -7, log=True),
-            Slider(
-                "lr_fraction", "learning rate, of its limit 1/4γ<sub>1</sub>", 0.01, 0.99, 0.01, 0.1
-            ),
-        ),
-        "Two stacked plots over logarithmic time. Top: the loss comes down a staircase from d to zero. "
-        "Bottom: the eigenvalues of C rise from zero to one, one after another, and dotted lines mark where each "
-        "passes one half.",
-        "Loss (top, over steps) and eigenvalues of <i>C</i> (bottom, over time); dotted lines mark the step times "
-        "τ<sub>j</sub>. All of it is theory, from an aligned start; nothing is measured.",
-    ),
-    "04-no-collapse": Explorer(
-        ("directpred.js",),
-        (
-            Slider("weight_decay", "weight decay η", 0, 0.3, 0.005, 0.17),
-            Slider("noise", "augmentation σ<sup>2</sup>", 0, 1, 0.05, 0.25),
-            Slider("tau", "target τ, below 1 in a moving average that lags", 0.2, 1, 0.05, 1),
-            Slider("alpha_p", "predictor’s learning rate α<sub>p</sub>", 0.5, 5, 0.1, 1),
-            Slider("p_0", "start p(0)", -0.25, 1.1, 0.01, 0.1),
-            Slider("s_0", "start s(0)", 0.01, 1, 0.01, 0.15),
-        ),
-        "The plane of p and s with its flow. A shaded basin on the left and along the bottom runs to the origin; "
-        "outside it streamlines fall onto a parabola and along it to one resting point. A dashed curve leads from a "
-        "ring, the start, to where it ends.",
-        "The basin of collapse (shaded), the parabola s = p<sup>2</sup>/α<sub>p</sub> (dotted), the resting points "
-        "0 and p<sub>+</sub> (dots), the saddle p<sub>−</sub> (cross), and the way of one start (ring, dashed); tap "
-        "the plane to move it. All of it is theory; the ways are integrated numerically.",
-    ),
-    "08-faster-ssl": Explorer(
-        ("stepwise.js", "preconditioned.js"),
-        (
-            Slider("exponent", SPECTRUM, 0, 3, 0.05, 2),
-            Slider("dim", "dimension <i>d</i>", 1, 12, 1, 10),
-            Slider("init_scale", "initial scale α", -12, -1, 0.5, -5, log=True),
-            Slider("eps_left", "ε on the left", -4, 1, 0.25, -1, log=True),
-            Slider("eps_right", "ε on the right", -4, 1, 0.25, -2, log=True),
-        ),
-        "Loss over logarithmic time, four curves. The plain one is a staircase that comes down last; those with a "
-        "preconditioner on the left or on the right and that of the log-det loss come down earlier.",
-        "The loss in gradient flow: plain, under the left and the right preconditioner, and of the log-det loss. All "
-        "of it is theory, from an aligned start; nothing is measured. Time is that of the flow: what a recipe costs in "
-        "stability, when steps are taken, is not seen.",
-    ),
-}
+DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.6}
+DOTTED: Look = {"color": "#9a9a9a", "lw": 1.1, "ls": (0, (1, 2))}
+
+
+def all_explorers() -> dict[str, Explorer]:
+    """The explorers of the book, by the id of their chapter: ``EXPLORER`` in its module ``explorer``."""
+    with_one = [chapter for chapter in registry.all_chapters() if chapter.has("explorer")]
+    return {chapter.id: chapter.part("explorer").EXPLORER for chapter in with_one}
 
 
 def block(chapter: str, folder: Path) -> str:
@@ -117,13 +79,14 @@ def block(chapter: str, folder: Path) -> str:
     Raises:
         InputError: if the chapter has none, or BokehJS is not installed.
     """
-    from ssltheory.book.explorers import pictures
-
-    if chapter not in EXPLORERS:
+    if chapter not in all_explorers():
         raise InputError(f"{chapter} has no explorer: take {MARK} out of its prose")
+    explorer, name = all_explorers()[chapter], chapter.partition("-")[2]
     picture = Path("figures") / f"{chapter}-explorer.png"
-    pictures.save(chapter, folder / picture)
-    explorer, name = EXPLORERS[chapter], chapter.partition("-")[2]
+    figures.style()
+    at_start = {slider.name: slider.value for slider in explorer.sliders}
+    drawn = registry.find(chapter).part("explorer").picture(**at_start)
+    figures.write(drawn, folder / picture)
     files = " ".join(f"{file.name}?v={metadata.version('bokeh')}" for file in library())
     controls = "\n".join(_control(f"{name}-{s.name}", s) for s in explorer.sliders)
     return (
@@ -151,13 +114,16 @@ def library() -> list[Path]:
     return [folder / name for name in ("bokeh.min.js", "bokeh-api.min.js")]
 
 
-def scripts(chapter: str) -> list[Path]:
-    """Our scripts on the chapter's page in the order they run, none for a chapter without an explorer."""
-    if chapter not in EXPLORERS:
-        return []
-    drawing = chapter.partition("-")[2].replace("-", "_") + ".js"
-    names = (*EXPLORERS[chapter].formulas, "explorer.js", drawing)
-    return [Path(__file__).parent / name for name in names]
+def scripts(chapter: str) -> dict[str, Path]:
+    """Our scripts on the chapter's page, by the name they are served under, in the order they run.
+
+    Empty for a chapter without an explorer.
+    """
+    if chapter not in all_explorers():
+        return {}
+    names = (*all_explorers()[chapter].formulas, "explorer.js")
+    own = Path(str(registry.find(chapter).part("explorer").__file__)).with_suffix(".js")
+    return {name: Path(__file__).parent / name for name in names} | {f"{chapter}.js": own}
 
 
 def _control(id_: str, slider: Slider) -> str:

@@ -8,14 +8,6 @@ from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
 from ssltheory.errors import InputError
 
-#: A network folded: with nothing, with the mean only, with the deviation only, with both as BatchNorm has them.
-FOLDED = ("none", "centre", "scale", "bn")
-#: What is trained: these, and BatchNorm in every step.
-TRAINED = (*FOLDED, "full")
-INITS = ("torch", "he")
-GROUPS = (256, 64, 16, 8)  # over which BatchNorm's statistics are taken, of 256 points
-BATCHES = (8, 32, 128)
-
 
 class Parameters(Settings):
     """Settings of chapter 15."""

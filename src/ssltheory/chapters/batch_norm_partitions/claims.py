@@ -33,13 +33,13 @@ import torch
 
 from ssltheory.book.claims import Claim, Group, interval
 from ssltheory.book.named import Named
-from ssltheory.chapters.batch_norm_partitions import (
+from ssltheory.chapters.batch_norm_partitions import Parameters
+from ssltheory.chapters.batch_norm_partitions.experiment import (
     BATCHES,
     FOLDED,
     GROUPS,
     INITS,
     TRAINED,
-    Parameters,
 )
 from ssltheory.theory import splines
 

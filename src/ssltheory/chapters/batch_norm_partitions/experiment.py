@@ -20,6 +20,14 @@ from ssltheory.errors import InputError, RunError
 from ssltheory.models import encoders
 from ssltheory.train.supervised import Classifier, cross_entropy, labelled
 
+#: A network folded: with nothing, with the mean only, with the deviation only, with both as BatchNorm has them.
+FOLDED = ("none", "centre", "scale", "bn")
+#: What is trained: these, and BatchNorm in every step.
+TRAINED = (*FOLDED, "full")
+INITS = ("torch", "he")
+GROUPS = (256, 64, 16, 8)  # over which BatchNorm's statistics are taken, of 256 points
+BATCHES = (8, 32, 128)
+
 Centre = Callable[[Tensor], Tensor]
 #: How ``fold_`` is called for BatchNorm, for its parts, and for one that is wrong: medians in the place of means.
 FOLDS: dict[str, dict[str, Any]] = {

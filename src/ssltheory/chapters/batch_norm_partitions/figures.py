@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import COLORS, THEORY, Look, Markdown, style
-from ssltheory.chapters.batch_norm_partitions import BATCHES, FOLDED, GROUPS, TRAINED
 from ssltheory.chapters.batch_norm_partitions.claims import (
     accuracy,
     angles,
@@ -20,6 +19,7 @@ from ssltheory.chapters.batch_norm_partitions.claims import (
     law,
     loss,
 )
+from ssltheory.chapters.batch_norm_partitions.experiment import BATCHES, FOLDED, GROUPS, TRAINED
 
 NAMES = {
     "none": "nothing",

@@ -5,15 +5,9 @@ from typing import Literal
 from ssltheory.book.checks import check_batch, no_labels, shape_of, split, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
+from ssltheory.chapters.directpred.experiment import METHODS, THREE
 from ssltheory.data import Source
 from ssltheory.errors import InputError
-
-#: Every method by name, in the order of the figures.
-METHODS = (
-    *("directpred", "directpred_5", "directcopy", "byol_linear", "byol", "simsiam"),
-    *("no_predictor", "no_stop_gradient"),
-)
-THREE = ("directpred", "byol_linear", "no_predictor")
 
 
 class Parameters(Settings):
