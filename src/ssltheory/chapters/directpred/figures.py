@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import COLORS, THEORY, Look, Markdown
-from ssltheory.chapters.directpred.claims import gain, linear_ends, of_method
+from ssltheory.chapters.directpred.claims import at_end, gain, linear_ends, of_method
 
 NAMES = {
     "directpred": "DirectPred",
@@ -67,10 +67,10 @@ def accuracies(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Accuracy at the end: repetitions as dots, mean and 95 % interval as a bar; dashed: before training."""
     methods = arrays["methods"].tolist()
     for place, method in enumerate(methods):
-        found = 100 * of_method(arrays, "accuracy", method)[:, -1]
-        axes.plot(found, np.full(len(found), place), "o", color=HUES[method], ms=6, alpha=0.6)
-        mean, half = interval(found)
-        if len(found) > 1:
+        ends = 100 * at_end(arrays, "accuracy", method)
+        axes.plot(ends, np.full(len(ends), place), "o", color=HUES[method], ms=6, alpha=0.6)
+        mean, half = interval(ends)
+        if len(ends) > 1:
             bar: Look = {"color": HUES[method], "fmt": "|", "ms": 12, "capsize": 4}
             axes.errorbar(mean, place + 0.25, xerr=half, **bar)
     untrained = 100 * arrays["accuracy"][..., 0].mean()
@@ -105,9 +105,9 @@ def sweeps(arrays: dict[str, np.ndarray]) -> Figure | None:
         place = np.arange(len(values))
         color = HUES["directpred" if name == "eps" else "byol_linear"]
         for panel, what, factor in ((top, "spread", 1), (bottom, "accuracy", 100)):
-            found = factor * arrays[f"{name}_{what}"]
-            panel.plot(place, found, "o", color=color, ms=5, alpha=0.6)
-            panel.plot(place, found.mean(1), color=color)
+            ends = factor * arrays[f"{name}_{what}"]
+            panel.plot(place, ends, "o", color=color, ms=5, alpha=0.6)
+            panel.plot(place, ends.mean(1), color=color)
         bottom.set_xticks(place, [f"{v:.3g}" for v in values])
         bottom.set_xlabel(label)
     axes[0, 0].set(ylabel="spread  $q$", ylim=(0, 1.05))
@@ -142,10 +142,9 @@ def table(arrays: dict[str, np.ndarray], dataset: str) -> Markdown:
         "|---|---|---|---|---|",
     ]
     for method in arrays["methods"].tolist():
-        q = of_method(arrays, "spread", method)[:, -1]
-        found = 100 * of_method(arrays, "accuracy", method)[:, -1]
-        std = f" ± {found.std(ddof=1):.1f}" if len(found) > 1 else ""
+        q, accuracy = at_end(arrays, "spread", method), 100 * at_end(arrays, "accuracy", method)
+        std = f" ± {accuracy.std(ddof=1):.1f}" if len(accuracy) > 1 else ""
         theirs = (TABLE_8 | TABLE_3).get(method, ("", ""))
-        cells = NAMES[method], f"{q.mean():.2f}", f"{found.mean():.1f}{std}", *theirs
+        cells = NAMES[method], f"{q.mean():.2f}", f"{accuracy.mean():.1f}{std}", *theirs
         rows.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return Markdown("\n".join(rows))
