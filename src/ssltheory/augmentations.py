@@ -1,13 +1,13 @@
 """Random augmentations of a batch on its device: one independent draw for each image.
 
 Every function takes images ``(n, c, h, w)``, floating point in [0, 1] (uint8 is divided by 255
-first), and the random ones a ``generator`` of the images' device (None: torch's global one). They
-loop over no image and never wait for the device. Parameters drawn for each image are ``(n,)``
-tensors; an image that an augmentation passes by (probability 1 − p) gets the parameter that
-changes nothing.
+first). Random ones also take a ``generator`` on the images' device (None: torch's global one). They
+do not loop over images and never wait for the device. Parameters drawn for each image are ``(n,)``
+tensors; an image that an augmentation skips (probability 1 − p) gets the parameter that changes
+nothing.
 
-Crop and flip are R x Cᵀ, with a matrix R for the rows of an image and C for its columns. Colours and
-blur are torchvision's at a fixed parameter.
+Crop and flip are R x Cᵀ, with a matrix R for the rows of an image and C for its columns. For given
+parameters, colours and blur are torchvision's.
 """
 
 import math
@@ -25,14 +25,14 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class TwoViews:
-    """SimCLR's augmentation (Chen et al. 2020, arXiv 2002.05709): two independent views an image.
+    """SimCLR's augmentation (Chen et al. 2020, arXiv 2002.05709): two independent views of each image.
 
     Random resized crop, flip, colour jitter, greyscale, blur, normalisation, in this order. The
-    jitter's default is strength 0.5 of SimCLR's (0.8, 0.8, 0.8, 0.2), usual for small images. A
-    probability of zero leaves the augmentation out.
+    jitter's default is half the strength of SimCLR's (0.8, 0.8, 0.8, 0.2), as is usual for small
+    images. A probability of zero leaves the augmentation out.
 
     ``TwoViews(32)(x, generator) -> (a, b)``, each ``(n, c, size, size)`` floating point,
-    channels-last where x was.
+    channels-last if x was.
 
     Attributes:
         size: side of the views, in pixels.
@@ -42,11 +42,11 @@ class TwoViews:
             ``color_jitter``.
         grey: probability of greyscale.
         blur, sigma, kernel_size: probability of a Gaussian blur, range of its σ in pixels, and its
-            odd width; None: the odd number at or below size / 10 + 1, and 3 at least.
+            odd width; None: the odd number at or below size / 10 + 1, but at least 3.
         mean, std: for each channel, subtracted and divided by at the end; None: neither.
 
     Raises:
-        InputError: for a parameter out of its range, and when called, for images of a wrong shape.
+        InputError: for a parameter out of its range and, when called, for images of a wrong shape.
     """
 
     size: int
@@ -84,7 +84,7 @@ class TwoViews:
         if x.device.type != "cpu" or not len(x):
             return self._views(x, generator)
         # On a CPU, pieces that stay in its caches take half the time of the whole batch. Their size
-        # does not depend on the number of threads: the draws would.
+        # must not depend on the number of threads, or the draws would.
         at_once = max(8, 2**18 // (x.shape[1] * max(self.size**2, x.shape[2] * x.shape[3])))
         a, b = zip(*(self._views(piece, generator) for piece in x.split(at_once)), strict=True)
         return torch.cat(a), torch.cat(b)
@@ -122,13 +122,12 @@ def random_resized_crop(
 ) -> Tensor:
     """A random box of each image, resized to ``(size, size)``, flipped with probability ``flip``.
 
-    The box is :func:`random_boxes`'s and the resize :func:`resized_crop`'s.
+    The box comes from :func:`random_boxes` and the resizing from :func:`resized_crop`.
 
     Returns:
         ``(n, c, size, size)``.
 
-    Raises:
-        InputError: if a range is empty or impossible.
+    Raises ``InputError`` if a range is empty or impossible.
     """
     x = _images(x)
     _crop_ranges(size, scale, ratio)
@@ -150,8 +149,9 @@ def random_boxes(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Boxes with the distribution of torchvision's ``RandomResizedCrop``.
 
-    Area uniform in ``scale`` · hw, width / height log-uniform in ``ratio``, sides rounded to whole
-    pixels; of ten tries the first that fits, else the largest central box of allowed aspect.
+    The area is uniform in ``scale`` · hw, width / height is log-uniform in ``ratio``, and sides are
+    rounded to whole pixels. The first of ten tries that fits is taken, or else the largest central box
+    of an allowed aspect.
 
     Returns:
         top, left, height, width: each ``(n,)``, whole numbers in float32.
@@ -181,16 +181,16 @@ def resized_crop(
     size: int,
     mirrored: Tensor | None = None,
 ) -> Tensor:
-    """The box of each image resized to ``(size, size)``: bilinear, antialiased where it shrinks.
+    """The box of each image resized to ``(size, size)``: bilinear, antialiased if it shrinks.
 
-    Equal to torchvision's ``resized_crop`` of a tensor with its default ``antialias=True``; nothing
+    It equals torchvision's ``resized_crop`` of a tensor with its default ``antialias=True``. Nothing
     outside the box is read.
 
     Args:
         x: ``(n, c, h, w)``.
         top, left, height, width: ``(n,)``, in pixels.
         size: side of the output.
-        mirrored: ``(n,)`` bool, the images to flip horizontally as well.
+        mirrored: ``(n,)`` bool, which images to flip horizontally as well.
 
     Returns:
         ``(n, c, size, size)``.
@@ -225,7 +225,7 @@ def random_crop(x: Tensor, size: int, generator: Generator | None = None) -> Ten
 
 
 def random_horizontal_flip(x: Tensor, p: float = 0.5, generator: Generator | None = None) -> Tensor:
-    """Each image mirrored left to right with probability p."""
+    """Each image, mirrored left to right with probability p."""
     x = _images(x)
     mirrored = _happens(len(x), _probability("p", p), x.device, generator)
     return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
@@ -239,7 +239,7 @@ def _resize_matrix(
     dtype: torch.dtype,
     mirrored: Tensor | None = None,
 ) -> Tensor:
-    """(n, size_out, size_in): row o is a triangle around o's place in the box."""
+    """(n, size_out, size_in): row o is a triangle around the place of o in the box."""
     start, length = start.to(dtype)[:, None], length.to(dtype)[:, None]
     step = length / size_out
     pixel = torch.arange(size_in, dtype=dtype, device=start.device)
@@ -269,13 +269,12 @@ def color_jitter(
     """Brightness, contrast, saturation and hue, jittered with probability p.
 
     Factors are uniform in [max(0, 1 − strength), 1 + strength], the hue's turn in [−hue, hue]. The
-    first three come in an order drawn for each image and the hue always last, where torchvision
-    draws its place as well: a hue for each place would cost more than everything else. Saturation
-    and hue leave single-channel images as they are.
+    first three are applied in an order drawn for each image, the hue always last. (torchvision draws
+    the hue's place as well; computing it at every place would cost more than everything else.)
+    Saturation and hue do not change single-channel images.
 
-    Raises:
-        InputError: if a strength is negative, hue above 0.5, or the images have neither 1 nor 3
-        channels.
+    Raises ``InputError`` if a strength is negative, hue is above 0.5, or the images have neither 1 nor
+    3 channels.
     """
     x = _images(x).clone()
     _jitter_strengths(brightness, contrast, saturation, hue)
@@ -313,7 +312,7 @@ def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
 def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
     """factor · x + (1 − factor) · the pixel's grey, clamped; ``factor`` ``(n,)``.
 
-    Single-channel images are returned as they are.
+    Single-channel images are returned unchanged.
     """
     x = _images(x)
     return x if _channels(x) == 1 else _blend_(x.clone(), _grey(x), factor)
@@ -330,7 +329,7 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     With V the largest channel and Δ = V − the smallest, the hue H, as a share of the circle from
     red, has |6H| = 2 + (g + b − r − V) / Δ and the sign of g − b. A channel whose pure colour is
     at h (0, 1/3, 2/3) is V − Δ · clamp(6 D − 1, 0, 1), D the distance from H to h on the circle.
-    Single-channel images are returned as they are.
+    Single-channel images are returned unchanged.
     """
     x = _images(x)
     if _channels(x) == 1:
@@ -347,7 +346,7 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def random_greyscale(x: Tensor, p: float = 0.2, generator: Generator | None = None) -> Tensor:
-    """Each image grey in all channels with probability p; one channel stays as it is."""
+    """Each image, made grey in all channels with probability p; a single channel does not change."""
     x = _images(x)
     grey = _happens(len(x), _probability("p", p), x.device, generator)
     return adjust_saturation(x, (~grey).to(x.dtype))
@@ -357,7 +356,7 @@ def normalize(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Ten
     """(x − mean) / std, one mean and one std for each channel.
 
     Raises:
-        InputError: if their number is not that of the channels.
+        InputError: if there is not one of each for every channel.
     """
     x = _images(x)
     if not len(mean) == len(std) == x.shape[1]:
@@ -373,7 +372,7 @@ def normalize(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Ten
 def _constants(
     mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """mean and 1 / std, ``(c, 1, 1)``: kept, since moving them to a GPU waits for it."""
+    """mean and 1 / std, ``(c, 1, 1)``, cached because moving them to a GPU waits for it."""
     scale = 1 / torch.tensor(std, dtype=torch.float64)
     shift = torch.tensor(mean, dtype=torch.float64)
     shift, scale = (t.to(device, dtype)[:, None, None] for t in (shift, scale))
@@ -381,7 +380,7 @@ def _constants(
 
 
 def _grey(x: Tensor) -> Tensor:
-    """(n, 1, h, w): ITU-R 601 luma of red, green and blue, as torchvision rounds its weights."""
+    """(n, 1, h, w): ITU-R 601 luma of red, green and blue, with weights rounded as in torchvision."""
     if _channels(x) == 1:
         return x
     r, g, b = x.split(1, dim=1)
@@ -398,7 +397,7 @@ def random_gaussian_blur(
     p: float = 0.5,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Each image with probability p blurred, its σ uniform in ``sigma`` (pixels)."""
+    """Each image, blurred with probability p; σ is uniform in ``sigma`` (pixels)."""
     x = _images(x)
     _blur_ranges(kernel_size, sigma)
     n = len(x)
@@ -408,9 +407,9 @@ def random_gaussian_blur(
 
 
 def gaussian_blur(x: Tensor, kernel_size: int, sigma: Tensor) -> Tensor:
-    """Gaussian of ``sigma`` ``(n,)`` pixels, ``kernel_size`` wide, images mirrored at the edges.
+    """Gaussian blur of ``sigma`` ``(n,)`` pixels, ``kernel_size`` wide; images are mirrored at the edges.
 
-    σ = 0 is no blur. Equal to torchvision's at the same width and σ.
+    σ = 0 is no blur. It equals torchvision's blur of the same width and σ.
 
     Raises:
         InputError: if the kernel is even, or reaches further than the image.

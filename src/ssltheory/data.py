@@ -1,6 +1,6 @@
-"""Images as uint8 tensors, with labels beside them and the hash of where they came from.
+"""Images as uint8 tensors, with their labels and the hash of the files they came from.
 
-``digits`` is embedded (scikit-learn's 1,797 handwritten digits). ``cifar10``, ``stl10`` and ``imagenette`` are
+``digits`` is included (scikit-learn's 1,797 handwritten digits). ``cifar10``, ``stl10`` and ``imagenette`` are
 torchvision's, fetched once by ``ssltheory data fetch``. Anything else is a path, or the bare name of something
 in the data folder: an image folder, a tar of one, or an ``.npz``. No data set is ever replaced by another.
 """
@@ -34,18 +34,18 @@ TORCHVISION = {
     "stl10": "stl10_binary",
     "imagenette": "imagenette2-160",
 }
-IMAGENETTE_IMAGES = 13_394  # torchvision verifies the archive, not what was unpacked
+IMAGENETTE_IMAGES = 13_394  # torchvision verifies the archive, not the unpacked files
 ARCHIVE = re.compile(r"\.(tar|tar\.\w+|tgz)$")
-#: Pillow's readers of what the suffixes promise, and of the GIF that often lies behind one; never Ghostscript's.
+#: Pillow's readers for the suffixes above, and for GIF, which often hides behind one of them; never Ghostscript's.
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-#: Of an ``.npz``: array, kinds of its dtype, what it must be.
+#: For each array of an ``.npz``: its name, the kinds of dtype allowed, and the rule in words.
 NPZ_KINDS = (
     ("y", "iu", "labels must be integers"),
     ("index", "iu", "places in CIFAR's order must be integers"),
     ("split", "SU", "the splits' names must be text"),
 )
 CIFAR_TRAIN = 50_000  # an ``index`` at or above this is a test image, in CIFAR's order
-TEST_SHARE = 0.2  # of a data set that comes without a split
+TEST_SHARE = 0.2  # test images of a data set that comes without a split
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Images:
         x: uint8 ``(n, c, h, w)``, 0–255.
         y: int64 ``(n,)`` labels; −1 where there is none.
         name: of the data set, never a path.
-        sha256: of the data set's file or files as a whole, whichever part of it was loaded.
+        sha256: of all files of the data set, even if only a part of it was loaded.
     """
 
     x: Tensor
@@ -74,14 +74,14 @@ class Images:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found and looked through, its pixels not yet read.
+    """A data set that was found and inspected; its pixels are not read yet.
 
     Attributes:
         name: of the data set, never a path.
         sha256: of its file or files.
         labels: int64 ``(n,)``.
-        splits: ``(n,)`` strings, or None where the data set has no split of its own.
-        shape: ``(c, h, w)`` of every image, or None where they differ in size.
+        splits: ``(n,)`` strings, or None if the data set has no split of its own.
+        shape: ``(c, h, w)`` of every image, or None if they differ in size.
         read: indices -> list of uint8 ``(h, w, c)`` arrays.
     """
 
@@ -96,7 +96,7 @@ class Source:
         return len(self.labels)
 
     def indices(self, split: str, seed: int = 0) -> np.ndarray:
-        """Places of the images of a split, rising. A data set without one is split 80 : 20 by the seed.
+        """Indices of the images of a split, rising. A data set without splits is split 80 : 20 by the seed.
 
         Raises:
             InputError: for a split that the data set does not have.
@@ -129,15 +129,16 @@ def load(
     Args:
         name_or_path: ``digits``, ``cifar10``, ``stl10``, ``imagenette``, a path, or a name in the data folder.
         split: ``train``, ``test``, ``all``, or two joined by ``+`` (STL-10 also has ``unlabeled``).
-        n: how many, drawn without replacement in the order of the draw; None: all, in the data set's order.
-        resolution: side in pixels: the central square, resized (bilinear, antialiased); None: as they are.
-        seed: of the draw, and of the split where the data set has none.
+        n: number of images, drawn without replacement, in the order of the draw; None: all, in the data set's order.
+        resolution: side in pixels of the central square, resized (bilinear, antialiased); None: not resized.
+        seed: of the draw, and of the split if the data set has none.
 
     Returns:
         ``Images`` on the CPU.
 
     Raises:
-        InputError: for a data set that is unknown, missing or damaged, a split that it lacks, or too large an n.
+        InputError: for a data set that is unknown, missing or damaged, a split that it lacks, an n that is too
+            large, or images of different sizes without a resolution.
     """
     if resolution is not None and resolution < 1:
         raise InputError(f"resolution={resolution}: give a side of at least one pixel")
@@ -159,7 +160,7 @@ def load(
 
 
 def find(name_or_path: str | os.PathLike) -> Source:
-    """Find a data set and look it through: every header is read, no pixel decoded.
+    """Find a data set and inspect it: every header is read, but no pixel is decoded.
 
     Raises:
         InputError: if it is unknown, missing or damaged.
@@ -170,7 +171,7 @@ def find(name_or_path: str | os.PathLike) -> Source:
     if name in TORCHVISION:
         return _torchvision(name)
     path = Path(os.path.expanduser(name))
-    there = os.path.exists(path)  # unlike Path's, False for whatever can be no path
+    there = os.path.exists(path)  # unlike Path.exists, False for any text that cannot be a path
     if not there and path.name == name and name:
         return _in_folder(name)
     if not name or not there:
@@ -196,13 +197,13 @@ def folder() -> Path:
 
 
 def read_npz(blob: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz``, by name. What is pickled is refused, never opened.
+    """The arrays of an ``.npz``, by name. Pickled objects are refused and never opened.
 
     Args:
         blob: the file's bytes.
 
     Raises:
-        ValueError: naming what is wrong with it.
+        ValueError: for a damaged file, one too large for the memory, or one that holds anything but arrays.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
@@ -218,7 +219,7 @@ def read_npz(blob: bytes) -> dict[str, np.ndarray]:
 
 
 def names() -> list[str]:
-    """The names that ``load`` understands here and now: built in, and found in the data folder."""
+    """The names that ``load`` understands now: those built in, and those found in the data folder."""
     found = {_whole(path) for path in _candidates()}
     return ["digits", *TORCHVISION, *sorted(found - set(TORCHVISION))]
 
@@ -228,7 +229,7 @@ def fetch(name: str) -> Source:
 
     Raises:
         InputError: if there is nothing to fetch under that name.
-        RunError: if the download fails or what came is damaged; nothing half-done is left to be used.
+        RunError: if the download fails or is damaged; no incomplete data set is left to be used.
     """
     if name == "digits":
         return _digits()
@@ -324,7 +325,11 @@ def _torchvision(name: str) -> Source:
 
 
 def _in_folder(name: str) -> Source:
-    """A bare name: ``NAME`` itself, ``NAME.npz``, ``NAME.tar…`` or several ``NAME-….tar…`` in the data folder."""
+    """A bare name: ``NAME`` itself, ``NAME.npz``, ``NAME.tar…`` or several ``NAME-….tar…`` in the data folder.
+
+    Raises:
+        InputError: if there is none of these.
+    """
     for path in (folder() / name, folder() / f"{name}.npz"):
         if os.path.exists(path):
             return find(path)
@@ -344,7 +349,7 @@ def _in_folder(name: str) -> Source:
 
 
 def _candidates() -> list[Path]:
-    """What in the data folder may be a data set of the reader's: folders, tars, ``.npz``; not torchvision's own."""
+    """The folders, tars and ``.npz`` files in the data folder that may be the reader's data sets; not torchvision's."""
     base = folder()
     listing = sorted(base.iterdir()) if base.is_dir() else []
     own = {*TORCHVISION.values(), "cifar-10-python"}
@@ -365,12 +370,12 @@ def _is_tar(path: Path) -> bool:
 
 
 def _stem(path: Path) -> str:
-    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg-train``; a folder's name as it is."""
+    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg-train``; a folder's name does not change."""
     return path.name if path.is_dir() else ARCHIVE.sub("", path.name).removesuffix(".npz")
 
 
 def _whole(path: Path) -> str:
-    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg``: what a tar is a part of; else its own name."""
+    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg``: the data set that a tar is a part of, else its own name."""
     part = rf"-({'|'.join(SPLITS)})(-\w)?$"
     return re.sub(part, "", _stem(path)) if ARCHIVE.search(path.name) else _stem(path)
 
@@ -424,7 +429,7 @@ def _npz(path: Path) -> Source:
 
 
 def _check_memory(size: int) -> None:
-    """MemoryError for more bytes than this machine has: an archive of a megabyte can stand for a terabyte."""
+    """Raise MemoryError for more bytes than this machine has: a megabyte of archive can unpack to a terabyte."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -458,7 +463,7 @@ def _stamped(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[int, ...]]:
     return tuple(paths), tuple(path.stat().st_mtime_ns for path in paths)
 
 
-@lru_cache(maxsize=1)  # a repetition a seed should not unpack 60,000 images anew
+@lru_cache(maxsize=1)  # so that each seed of a repetition does not unpack 60,000 images again
 def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Source:
     members, blobs, hashes = [], [], []
     size = 0
@@ -493,7 +498,7 @@ def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Sour
 
 
 def _images(name: str, sha256: str, members: list[str], blobs: list[bytes]) -> Source:
-    """A source from encoded images; split and class are read off each one's folders, ``[…/]train/class/…``."""
+    """A source from encoded images; split and class come from the folders of each, ``[…/]train/class/…``."""
     if not members:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         raise InputError(f"no images in {name}: it must hold files ending in one of {suffixes}")

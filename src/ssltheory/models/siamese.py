@@ -1,6 +1,6 @@
 """What the chapters on methods without negatives train: views, networks and their start.
 
-Settings named after a data set are those of tian2021directpred, read in the paper and in the authors' code.
+Settings named after a data set are those of tian2021directpred, taken from the paper and the authors' code.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,21 @@ Augment = Literal["crop", "cifar10", "stl10"]
 Encoder = Literal["small_conv", "resnet18"]
 
 SMALL = (12, 24, 48)  # channels of the small network
-APART = 2**20  # between the seeds of what is drawn for one network
+APART = 2**20  # distance between the seeds of the parts of one network
 
 
 def two_views(augment: Augment, size: int, area: float) -> TwoViews:
-    """Views ``size`` pixels a side.
+    """Two views of ``size`` × ``size`` pixels.
 
     Args:
         augment: ``crop`` (ours, for the 8×8 digits): a crop, resized, and nothing else. ``cifar10``: crop, flip,
             colour jitter, grey, normalisation, no blur. ``stl10``: a stronger jitter, always blurred, not
-            normalised. What the paper leaves open (orders) is ``TwoViews``'s.
-        size: see above.
+            normalised. The order, which the paper leaves open, is that of ``TwoViews``.
+        size: side of the views in pixels.
         area: of the smallest crop, as a share of the image; 0.08 in the paper.
+
+    Returns:
+        The augmentation.
     """
     scale = (area, 1.0)
     if augment == "crop":
@@ -42,7 +45,7 @@ def two_views(augment: Augment, size: int, area: float) -> TwoViews:
 
 
 def whole(x: Tensor, views: TwoViews) -> Tensor:
-    """Images as a probe sees them: uncropped, of the views' size and normalised like them.
+    """Images as a probe sees them: uncropped, resized and normalised like the views.
 
     Args:
         x: ``(n, c, h, w)``.
@@ -65,9 +68,9 @@ def network(
 ) -> nn.Sequential:
     """Encoder and projector, ``[0]`` and ``[1]``: ``(n, channels, size, size) -> (n, dim)``.
 
-    The projector is the paper's (linear, BatchNorm without gain or shift, ReLU, linear). So is ``resnet18``, from
-    64 pixels a side on with its usual stem, below with the stem for CIFAR. ``small_conv`` is ours: 12, 24 and 48
-    channels. Convolutions start as ``encoders.initialise_`` draws them (ours).
+    The projector is the paper's (linear, BatchNorm without gain or shift, ReLU, linear). So is ``resnet18``: from
+    64 pixels a side on it has its usual stem, below that the stem for CIFAR. ``small_conv`` is ours, with 12, 24 and
+    48 channels. Convolutions are initialised by ``encoders.initialise_`` (ours).
     """
     body: Any  # with ``out_features``
     if encoder == "small_conv":
@@ -86,13 +89,13 @@ def siamese(
     seed: int,
     average: float,
 ) -> predictors.Siamese:
-    """Online network, predictor and target, which starts as an independent network (the authors' code).
+    """Online network, predictor and a target that starts as an independent network (as in the authors' code).
 
     Args:
-        network: encoder and projector from their seed.
+        network: makes encoder and projector from a seed.
         predictor: called as ``predictor(seed=...)``.
-        seed: each of the three is drawn with another one made from it.
-        average: γ_a, the share of the target that stays at a step; 0: the target is the online network.
+        seed: each of the three is drawn with a different seed made from it.
+        average: γ_a, the share of the target that is kept at each step; 0: the target is the online network.
 
     Raises:
         InputError: if ``average`` is not in [0, 1].

@@ -1,1 +1,1 @@
-"""Closed forms, one module a paper: each factorises once and returns a function of time or of data."""
+"""Closed forms, one module for each paper: they factorise once and return a function of time or of data."""

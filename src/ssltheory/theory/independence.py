@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ssltheory.errors import InputError, RunError
 
-BLOCK = 2**24  # entries of Gram matrices held at a time by ``pairwise_hsic``
+BLOCK = 2**24  # entries of Gram matrices in memory at a time in ``pairwise_hsic``
 
 
 def gaussian_gram(x: Tensor, bandwidth: float | None = None) -> Tensor:

@@ -1,9 +1,9 @@
-"""One training run over several processes: each takes its share of the images, the loss is that of all.
+"""One training run over several processes: each takes its share of the images, the loss is that of the whole batch.
 
-``train.train`` uses these functions. Each process embeds its share of the batch, ``gather`` makes the
-embeddings of the whole batch known to all, and each computes the whole loss; the gradient flows back through
-the process's own share alone, and the sum over the processes is the gradient of the whole batch. Where no
-group of processes has been joined, every function here leaves things as they are.
+``train.train`` uses these functions. Each process embeds its share of the batch, ``gather`` gives the embeddings of
+the whole batch to all, and each computes the whole loss. The gradient flows back through the process's own share
+alone, and the sum over the processes is the gradient of the whole batch. If this process has not joined a group,
+every function here changes nothing.
 
 Processes are started by ``launch``, from a notebook, or by ``torchrun``, whose script calls ``joined``.
 """
@@ -34,7 +34,7 @@ _launches = itertools.count()
 
 
 def world_size() -> int:
-    """Number of processes; 1 where no group has been joined."""
+    """Number of processes; 1 if no group has been joined."""
     return dist.get_world_size() if _grouped() else 1
 
 
@@ -48,12 +48,12 @@ def _grouped() -> bool:
 
 
 def images_axis(x: Tensor) -> int:
-    """1 of a stack's own images ``(seeds, n, m)`` or ``(seeds, n, c, h, w)``, else 0 (see ``encoders.stack``)."""
+    """1 for a stack's own images ``(seeds, n, m)`` or ``(seeds, n, c, h, w)``, else 0 (see ``encoders.stack``)."""
     return 1 if x.ndim in (3, 5) else 0
 
 
 def shard(x: Tensor) -> Tensor:
-    """This process's share of the images, in one piece: ``(n, ...) -> (n / world_size, ...)``.
+    """This process's share of the images, a contiguous part: ``(n, ...) -> (n / world_size, ...)``.
 
     Raises:
         InputError: if the number of images is not divisible by the number of processes.
@@ -65,9 +65,9 @@ def shard(x: Tensor) -> Tensor:
 
 
 def fork(generator: torch.Generator) -> torch.Generator:
-    """A generator of this process's own, another one at each call; in one process ``generator`` itself.
+    """A generator for this process alone, a new one at each call; with one process ``generator`` itself.
 
-    The shared one moves on by one draw, on all processes alike. Nothing waits for the device.
+    The shared generator advances by one draw, on all processes alike. Nothing waits for the device.
     """
     if world_size() == 1:
         return generator
@@ -101,7 +101,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def broadcast(value: T) -> T:
-    """The value of rank 0, on all processes: anything that can be pickled."""
+    """The value of rank 0, which may be anything that can be pickled, on all processes."""
     if world_size() == 1:
         return value
     box = [value]
@@ -110,9 +110,9 @@ def broadcast(value: T) -> T:
 
 
 def on_first(function: Callable[..., T], *args: Any) -> T | None:
-    """Call ``function`` on rank 0 while the others wait: its value there, None elsewhere.
+    """Call ``function`` on rank 0 while the others wait; its value there, None elsewhere.
 
-    What it raises is raised on all.
+    An exception that it raises is raised on all processes.
     """
     if world_size() == 1:
         return function(*args)
@@ -128,7 +128,7 @@ def on_first(function: Callable[..., T], *args: Any) -> T | None:
 
 
 def replicate(model: nn.Module) -> nn.Module:
-    """The model with gradients that ``backward`` averages over the processes, and the parameters of rank 0."""
+    """The model with rank 0's parameters, and with gradients that ``backward`` averages over the processes."""
     if world_size() == 1:
         return model
     with warnings.catch_warnings():  # of torch 2.15: the setting has a new name there
@@ -140,8 +140,8 @@ def replicate(model: nn.Module) -> nn.Module:
 def synchronised(model: nn.Module) -> Iterator[None]:
     """Inside, BatchNorm in training mode uses the mean and variance of all processes' images.
 
-    torch's ``SyncBatchNorm`` is for GPUs alone. The model itself stays as it is, so that one process can
-    measure it outside without the others.
+    torch's ``SyncBatchNorm`` works on GPUs only. The model itself does not change, so that outside one process can
+    measure it without the others.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if world_size() > 1 else []
     for norm in norms:
@@ -180,7 +180,7 @@ def _batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
 
 
 class _Stack(torch.autograd.Function):
-    """``(...)`` of each process to ``(world_size, ...)``, with the gradient of every process's loss."""
+    """Stacks ``(...)`` of each process to ``(world_size, ...)``, with the gradient of every process's loss."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -211,10 +211,10 @@ def _all_gather(x: Tensor) -> list[Tensor]:
 
 @contextmanager
 def joined(device: torch.device | str = "cpu") -> Iterator[None]:
-    """Inside, this process is one of the group that ``torchrun`` started; without torchrun it is alone.
+    """Inside, this process belongs to the group that ``torchrun`` started; without torchrun it is alone.
 
     Args:
-        device: where the training runs. ``cuda`` is this process's own GPU from here on.
+        device: where the training runs. From here on ``cuda`` is this process's own GPU.
     """
     if "RANK" not in os.environ:
         yield
@@ -223,7 +223,7 @@ def joined(device: torch.device | str = "cpu") -> Iterator[None]:
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
-    yield  # after an exception the others may be gone: nothing is left to agree on with them
+    yield  # after an exception the others may be gone, so there is nothing left to synchronise
     dist.destroy_process_group()
 
 
@@ -234,27 +234,31 @@ def launch(
     device: torch.device | str = "cpu",
     restarts: int = 3,
 ) -> T:
-    """``function(*args)`` in a group of processes, of torch's elastic launcher (that of ``torchrun``).
+    """Run ``function(*args)`` in a group of processes, by torch's elastic launcher (that of ``torchrun``).
 
-    One process on one host: a plain call. Several hosts: the same call on each, with torchrun's variables
+    One process on one host is a plain call. For several hosts, make the same call on each, with torchrun's variables
     ``PET_NNODES`` (the number of hosts), ``PET_RDZV_ENDPOINT`` (``host:port`` of one of them) and ``PET_RDZV_ID``
     (a name for the run) in the environment.
 
     Args:
-        function: may be a notebook's own. It is sent with what it refers to: let it load its data itself.
-        args: for it.
-        processes: on this host; the processor's threads are shared out among them.
-        device: where they compute; each takes a GPU of its own.
-        restarts: how often all processes are started again when one dies. Training goes on from its
-            checkpoint, if there is one.
+        function: may be defined in a notebook. It is sent with everything it refers to, so it should load its data
+            itself.
+        args: its arguments.
+        processes: on this host; they share the processor's threads.
+        device: where they compute; each takes its own GPU.
+        restarts: how often all processes are started again when one dies. Training resumes from its checkpoint, if
+            there is one.
 
     Returns:
         What ``function`` returned on rank 0, on every host.
 
     Raises:
-        InputError: for a number of processes or a device that cannot be had, or a function that cannot be sent;
-            and from ``function``, as ``Paused`` and ``RunError`` are.
-        RunError: if a process died, or raised anything else, once more than ``restarts`` times.
+        InputError: for a number of processes or a device that is not available, or a function that cannot be sent.
+        RunError: if a process died, or raised anything unexpected, more than ``restarts`` times.
+        KeyboardInterrupt: if it was interrupted.
+        SignalException: if another signal stopped the launcher.
+
+    ``InputError``, ``Paused`` and ``RunError`` from ``function`` are raised here as well.
     """
     hosts, kind = _whole("PET_NNODES", 1), torch.device(device).type
     if processes < 1:
@@ -280,7 +284,7 @@ def launch(
         work = cloudpickle.dumps((function, args))
     except (TypeError, pickle.PicklingError) as error:
         raise InputError(f"this cannot be sent to other processes: {error}") from error
-    # A store of its own for each start: in a shared one, restarted processes find the addresses of the dead.
+    # Each start gets its own store: in a shared one, restarted processes find the addresses of the dead.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     threads = max(1, torch.get_num_threads() // processes)
     with tempfile.TemporaryDirectory(prefix="ssltheory-") as logs, _signals_kept():
@@ -314,7 +318,7 @@ def launch(
 
 
 def _work(work: bytes, threads: int, device: str) -> bytes | None:
-    """In each process: the value of rank 0, and the error if it is one that a restart would meet again."""
+    """In each process: rank 0's value, and its error if a restart would meet the same one again."""
     import cloudpickle
     from torch.distributed.elastic.multiprocessing.errors import record
 
@@ -342,7 +346,7 @@ def _whole(variable: str, default: int) -> int:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """The launcher sets handlers of its own and leaves them behind."""
+    """Inside, signal handlers may change; afterwards they are as before. The launcher sets its own and leaves them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,10 +1,10 @@
 """Losses whose gradient is equalised over the eigenmodes of the embedding: drop-ins for any loss in ``losses``.
 
-A dimension that is not learnt yet pulls on the network with a force that is proportional to itself, hence the long
-waits of a small start. simon2023stepwise propose to focus the gradient on the small eigendirections of the embedding
-(their blog; the recipe could not be read). What stands here is our reading of it: the value of a loss is left
-as it is, its gradient with respect to the embeddings is multiplied by (S + εI)⁻¹. In a linear model that is the left
-preconditioner of ``theory.preconditioned``.
+A dimension that is not yet learnt pulls on the network with a force proportional to itself, hence the long waits after
+a small start. simon2023stepwise propose to focus the gradient on the small eigendirections of the embedding (in their
+blog; we could not read the recipe). This is our version: the value of a loss does not change, but its gradient with
+respect to the embeddings is multiplied by (S + εI)⁻¹. In a linear model that is the left preconditioner of
+``theory.preconditioned``.
 """
 
 from collections.abc import Callable
@@ -18,22 +18,22 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def preconditioned(loss: Loss, eps: float, centred: bool = False) -> Loss:
-    """The same loss, its gradient with respect to every embedding multiplied by (S + εI)⁻¹ (ours).
+    """The same loss, with its gradient with respect to every embedding multiplied by (S + εI)⁻¹ (ours).
 
-    S is the second moment of the batch's 2n embeddings: E z zᵀ, or their covariance. Learnt directions, of
-    eigenvalue near one, keep their pace up to 1 / (1 + ε); one that is still invisible grows 1 / ε times as
-    fast. Nothing else of the training changes: any encoder, any optimiser, the same parameters.
+    S is the second moment of the batch's 2n embeddings: E z zᵀ, or their covariance. Learnt directions, with
+    eigenvalues near one, keep their speed up to a factor 1 / (1 + ε); a direction that is still invisible grows 1 / ε
+    times as fast. Nothing else in the training changes: any encoder, any optimiser, the same parameters.
 
-    A step costs two products of n × d with d × d and one inverse of d × d more.
+    A step costs two more products of n × d with d × d and one more inverse of d × d.
 
     Args:
         loss: of two embeddings ``(..., n, d)``, as in ``losses``.
-        eps: ε > 0, small beside the eigenvalues of learnt directions; as ε → ∞ the loss at 1 / ε times its
-            learning rate.
-        centred: whether S is the covariance, for losses that do not see the mean (VICReg, SimCLR).
+        eps: ε > 0, small compared with the eigenvalues of learnt directions; as ε → ∞ this is the loss at 1 / ε
+            times its learning rate.
+        centred: whether S is the covariance, for losses that ignore the mean (VICReg, SimCLR).
 
     Returns:
-        A loss of the same form, a stack of seeds included: each has an S of its own.
+        A loss of the same form. In a stack of seeds each has its own S.
 
     Raises:
         InputError: if ε is not above zero.
@@ -52,12 +52,12 @@ def preconditioned(loss: Loss, eps: float, centred: bool = False) -> Loss:
 
 
 def isoloss(z_a: Tensor, z_b: Tensor) -> Tensor:
-    """Euclidean IsoLoss, E ‖z_a − sg(z_b + z_a − W_p z_a)‖² / 2 and the same with the views exchanged.
+    """Euclidean IsoLoss, E ‖z_a − sg(z_b + z_a − W_p z_a)‖² / 2 plus the same with the views exchanged.
 
-    Its gradient is that of BYOL's ‖W_p z_a − sg(z_b)‖² / 2 without the factor W_pᵀ, which slows the small modes of
-    networks without negatives (halvagal2023implicit). The form is that of the authors' code, where W_p is a power of
-    the moving average of E z zᵀ. Ours: the power 1/2, the batch's own moment instead of the average, no normalisation
-    of W_p, so that learnt modes go to the scale of one, and no moving average of the network.
+    Its gradient is that of BYOL's ‖W_p z_a − sg(z_b)‖² / 2 without the factor W_pᵀ, which slows down the small modes
+    of networks without negatives (halvagal2023implicit). The form is that of the authors' code, where W_p is a power
+    of the moving average of E z zᵀ. Our choices are the power 1/2, the batch's own moment instead of the average, no
+    normalisation of W_p (so that learnt modes reach the scale of one), and no moving average of the network.
 
     Args:
         z_a, z_b: ``(..., n, d)``.

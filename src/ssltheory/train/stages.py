@@ -1,4 +1,4 @@
-"""A long run in pieces: what a piece has found is kept, and the run pauses after one when its time is up."""
+"""A long run in pieces: the results of each piece are kept, and the run pauses between pieces when its time is up."""
 
 import time
 from collections.abc import Callable
@@ -16,16 +16,19 @@ def once(
     folder: Path | None = None,
     deadline: float | None = None,
 ) -> dict[str, Any]:
-    """What a piece of a long run found, and its seconds: computed, or read where an earlier run has kept it.
+    """The results of a piece of a long run and its seconds: computed, or read if an earlier run has kept them.
 
     Args:
         name: of the piece.
         piece: returns tensors, lists or numbers by name.
-        folder: where to keep it; None: nothing is kept.
-        deadline: past it, what was computed is kept and the run pauses.
+        folder: where to keep the results; None: nothing is kept.
+        deadline: the ``time.monotonic()`` after which the results are kept and the run pauses.
+
+    Returns:
+        The results by name, with ``{name}_seconds``.
 
     Raises:
-        Paused: past the deadline.
+        Paused: after the deadline.
     """
     kept = folder / f"{name}.pt" if folder else None
     if kept and kept.exists():
@@ -42,7 +45,7 @@ def once(
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Saves a state whole or not at all: beside ``path`` first, then in its place."""
+    """Save a state completely or not at all: in a file beside ``path`` that then replaces it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)

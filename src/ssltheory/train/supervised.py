@@ -1,7 +1,7 @@
 """Supervised training in the loop of ``train``: the second view of an image is its label.
 
-``train.train(Classifier(net), labelled(x, y, augment, n), cross_entropy, ...)``. Several networks at once are an
-``encoders.stack`` with a leading axis of seeds on images and labels.
+``train.train(Classifier(net), labelled(x, y, augment, n), cross_entropy, ...)``. To train several networks at once,
+use an ``encoders.stack``, with a leading axis of seeds on images and labels.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ssltheory.train import Views
 
 
 class Classifier(nn.Module):
-    """``net``, through which labels (whole numbers) pass as they are."""
+    """``net`` for images; labels (whole numbers) pass through unchanged."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -28,16 +28,19 @@ class Classifier(nn.Module):
 def labelled(
     x: Tensor, y: Tensor, augment: Callable[[Tensor, Generator], Tensor], batch_size: int
 ) -> Views:
-    """A random batch each step, augmented, and its labels.
+    """A random augmented batch in each step, and its labels.
 
     Args:
-        x: ``(n, c, h, w)``, or ``(seeds, n, c, h, w)``: then each seed draws a batch of its own.
+        x: ``(n, c, h, w)``, or ``(seeds, n, c, h, w)``: then each seed draws its own batch.
         y: int64 ``(n,)`` or ``(seeds, n)``.
-        augment: ``(images, generator) -> images``, of all seeds in one batch.
-        batch_size: images a step and seed, without replacement.
+        augment: ``(images, generator) -> images``, with all seeds in one batch.
+        batch_size: images for each step and seed, without replacement.
+
+    Returns:
+        ``draw(generator) -> (images, labels)``.
 
     Raises:
-        InputError: if images and labels do not belong together, or the batch is larger than the data.
+        InputError: if images and labels do not match, or the batch is larger than the data.
     """
     *lead, n = y.shape
     if x.shape[:-3] != y.shape or len(lead) > 1:
@@ -67,10 +70,11 @@ def class_accuracy(logits: Tensor, y: Tensor) -> Tensor:
     """Share of each class's images whose largest logit is its own.
 
     Args:
-        logits: ``(..., n, classes)``; y: int64 ``(n,)``.
+        logits: ``(..., n, classes)``.
+        y: int64 ``(n,)``.
 
     Returns:
-        ``(..., classes)`` float64; NaN for a class without images. Its mean is the class mean, whatever the balance.
+        ``(..., classes)`` float64; NaN for a class without images. Its mean weights every class equally.
     """
     members = F.one_hot(y, logits.shape[-1]).double()
     return (logits.argmax(-1) == y).double() @ members / members.sum(0)

@@ -1,7 +1,7 @@
 """BatchNorm taken apart: folded into weights once, or taken over groups of a batch (balestriero2022batchnorm).
 
-``network`` builds plain networks, ``fold_`` gives them what BatchNorm would compute on given data and leaves no
-normalisation behind, ``crossed`` counts the boundaries near a point, ``trained`` trains several side by side.
+``network`` builds plain networks; ``fold_`` puts into their weights what BatchNorm would do on given data, so that no
+normalisation remains; ``crossed`` counts the boundaries near a point; ``trained`` trains several side by side.
 ``GhostNet`` normalises over groups of a batch.
 """
 
@@ -29,7 +29,7 @@ GROUPS = (256, 64, 16, 8)  # over which BatchNorm's statistics are taken, of 256
 BATCHES = (8, 32, 128)
 
 Centre = Callable[[Tensor], Tensor]
-#: How ``fold_`` is called for BatchNorm, for its parts, and for one that is wrong: medians in the place of means.
+#: How ``fold_`` is called for BatchNorm, for its parts, and for a wrong one with medians instead of means.
 FOLDS: dict[str, dict[str, Any]] = {
     "centre": {"scale": False},
     "scale": {"centre": None},
@@ -49,17 +49,19 @@ def network(
     init: Literal["torch", "he"] = "torch",
     seed: int = 0,
 ) -> nn.Sequential:
-    """``depth`` layers with leaky ReLU, each after BatchNorm where asked for, and a linear layer.
+    """``depth`` layers with leaky ReLU, each after BatchNorm if wanted, and a linear layer.
 
     Args:
-        encoder: ``mlp``, or ``conv``: 3×3 convolutions, every third from the second on of stride 2, then the average.
+        encoder: ``mlp``, or ``conv``: 3×3 convolutions, the second and every third after it of stride 2, then the
+            average.
         shape: of one input, ``(c, h, w)`` or ``(m,)``.
-        depth: hidden layers.
+        depth: number of hidden layers.
         width: units or channels of each.
         outputs: of the linear layer; 0: there is none.
         slope: η of the leaky ReLU.
         batch_norm: BatchNorm with a gain and a shift, with torch's running averages.
-        init: of weights and biases, ``torch``: both uniform in ±1/√fan_in, torch's default; ``he``: N(0, 2/fan_in), 0.
+        init: of weights and biases. ``torch``: both uniform in ±1/√fan_in, torch's default; ``he``: N(0, 2/fan_in) and
+            zero.
         seed: of the draw.
     """
     conv = encoder == "conv"
@@ -104,15 +106,22 @@ def fold_(
 ) -> nn.Sequential:
     """Put into weights and biases, in place, what BatchNorm before each activation would do to ``x``.
 
-    Layer by layer: w/σ and (c − μ)/σ with the mean and the biased standard deviation of that layer's pre-activations
-    (of a convolution over images and places). Without BatchNorm the network is then the function that it would be
-    with BatchNorm, gain 1, shift 0 and these statistics. The last layer, with no activation, is left alone.
+    Layer by layer, weights become w/σ and biases (c − μ)/σ, with the mean and the biased standard deviation of that
+    layer's pre-activations (over images and places for a convolution). Without BatchNorm the network is then the same
+    function as with BatchNorm, gain 1, shift 0 and these statistics. The last layer, which has no activation, does not
+    change.
 
     Args:
-        net: of ``network``, without BatchNorm.
+        net: from ``network``, without BatchNorm.
         x: the data, ``(n, ...)``.
-        centre: ``(n, units) -> (units,)``, what is subtracted; None: nothing.
-        scale: divide by σ.
+        centre: ``(n, units) -> (units,)``, the value to subtract; None: nothing.
+        scale: whether to divide by σ.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: if a unit is constant on the data.
     """
     z = x
     for layer, following in pairwise(net):
@@ -141,9 +150,9 @@ def layers(net: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
 
 
 def preactivations(net: nn.Sequential, x: Tensor) -> list[Tensor]:
-    """What each activation is given, ``(n, units)`` a layer; the places of a convolution are units of their own.
+    """The input of each activation, ``(n, units)`` for each layer; every place of a convolution counts as a unit.
 
-    No gradients; BatchNorm with its running averages.
+    There are no gradients, and BatchNorm uses its running averages.
     """
     found = []
     with encoders.measuring(net):
@@ -159,9 +168,9 @@ def crossed(
 ) -> Tensor:
     """Share of each layer's units whose boundary is crossed on the way from a point to a sphere around it.
 
-    A unit counts where its pre-activation at one of ``directions`` random places at distance ``radius`` has another
-    sign than at the point itself: an estimate from below of the boundaries that pass within the radius. The same
-    places for all points.
+    A unit counts if its pre-activation at one of ``directions`` random places at distance ``radius`` has a different
+    sign than at the point itself. That estimates, from below, the share of boundaries that pass within the radius. The
+    places relative to the point are the same for all points.
 
     Args:
         net: any with ``LeakyReLU`` between its layers.
@@ -171,7 +180,7 @@ def crossed(
         generator: draws them, on the device.
 
     Returns:
-        ``(layers,)`` float64, mean over points and units.
+        ``(layers,)`` float64, the mean over points and units.
     """
     u = torch.randn(
         directions, *x.shape[1:], generator=generator, device=x.device, dtype=torch.float64
@@ -188,12 +197,12 @@ def crossed(
 def scatter(h: Tensor, batch_size: int, batches: int, generator: Generator) -> Tensor:
     """sd(μ_B)/σ over random mini-batches, drawn with replacement: ``(layers, n, units) -> (layers,)``.
 
-    Root mean square over the units of a layer.
+    It is the root mean square over the units of a layer.
 
     Args:
-        h: pre-activations; each layer's inputs are those of the whole data set.
+        h: pre-activations on the whole data set.
         batch_size: B.
-        batches: how many are drawn; all layers see the same.
+        batches: number of batches drawn, the same for all layers.
         generator: draws them, on the device of ``h``.
     """
     rows = torch.randint(h.shape[1], (batches, batch_size), generator=generator, device=h.device)
@@ -211,12 +220,11 @@ def folds(
 
     Args:
         w_out: weights of the second layer, ``(out, units)``.
-        w: of the first, before σ, ``(units, 2)``.
-        c: its biases, ``(units,)``.
-        sigma: row j: σ of all units while the boundary of unit j is looked at, ``(units, units)``. The boundaries
-            are where ⟨w, z⟩ + c = 0.
-        along: a point of the plane; the gradients are taken beside the nearest point of each boundary to it, moved on
-            by one along the boundary, where no other boundary may be within a millionth.
+        w: weights of the first layer before division by σ, ``(units, 2)``.
+        c: its biases, ``(units,)``. The boundaries are where ⟨w, z⟩ + c = 0.
+        sigma: ``(units, units)``; row j has the σ of all units for the boundary of unit j.
+        along: a point of the plane. The gradients are taken beside the point of each boundary nearest to it, moved by
+            one along the boundary. No other boundary may lie within a millionth of there.
         slope: η.
 
     Returns:
@@ -239,10 +247,14 @@ def trained(
     """Train ``variants × seeds`` classifiers of one shape in place, the variants of a seed on the same batches.
 
     Args:
-        nets: in the order of variants, then seeds; one alone is not stacked.
-        x: images ``(seeds, n, c, h, w)``; y: labels ``(seeds, n)``.
-        batch_size: images a step and network.
+        nets: in the order of variants, then seeds; a single one is not stacked.
+        x: images ``(seeds, n, c, h, w)``.
+        y: labels ``(seeds, n)``.
+        batch_size: images for each step and network.
         settings: of ``train.train``.
+
+    Returns:
+        The result of ``train.train``.
     """
     alone, variants = len(nets) == 1, len(nets) // len(y)
     model = nets[0] if alone else encoders.stack(nets)
@@ -263,12 +275,13 @@ def trained(
 
 
 class GhostNet(nn.Module):
-    """Networks of one shape with BatchNorm over groups of a batch, side by side: an axis of seeds first.
+    """Networks of one shape with BatchNorm over groups of a batch, side by side along a first axis of seeds.
 
     Args:
         widths: of the layers, from the inputs to the outputs.
-        seeds: of the initial weights, uniform in ±1/√fan_in as torch's default; biases (shifts) are zero, gains one.
+        seeds: of the initial weights, uniform in ±1/√fan_in as in torch's default; biases (shifts) are zero, gains one.
         slope: η.
+        eps: added to every variance.
     """
 
     def __init__(
@@ -298,7 +311,7 @@ class GhostNet(nn.Module):
         return one
 
     def forward(self, x: Tensor, group: int) -> Tensor:
-        """Each group of so many consecutive rows with its own statistics: ``(seeds, n, inputs) -> (seeds, n, d)``.
+        """Normalise each ``group`` of consecutive rows by itself: ``(seeds, n, inputs) -> (seeds, n, d)``.
 
         Raises:
             InputError: if the groups do not fill the batch.
@@ -314,7 +327,7 @@ class GhostNet(nn.Module):
         return self._run(x, normalised)
 
     def statistics(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of every hidden layer on ``x`` as one batch, each ``(seeds, units, 1)``."""
+        """Mean and standard deviation of every hidden layer with ``x`` as one batch, each ``(seeds, units, 1)``."""
         kept: list[tuple[Tensor, Tensor]] = []
 
         def normalised(i: int, h: Tensor) -> Tensor:
@@ -327,16 +340,16 @@ class GhostNet(nn.Module):
         return kept
 
     def evaluate(self, x: Tensor, statistics: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """With given statistics, no gradients; ``x`` is ``(n, inputs)`` or ``(seeds, n, inputs)``."""
+        """Outputs for given statistics, without gradients; ``x`` is ``(n, inputs)`` or ``(seeds, n, inputs)``."""
         with torch.no_grad():
             return self._run(x, lambda i, h: (h - statistics[i][0]) / statistics[i][1])
 
     def accuracy(self, x: Tensor, y: Tensor, statistics: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Share of the points of each network's own data whose sign is right, for one output: ``(seeds,)``."""
+        """Share of each network's points for which the sign of its one output is right: ``(seeds,)``."""
         return ((self.evaluate(x, statistics)[..., 0] > 0) == (y > 0)).float().mean(1)
 
     def _run(self, x: Tensor, normalised: Callable[[int, Tensor], Tensor]) -> Tensor:
-        z = x.mT  # the batch last: a group lies in one piece
+        z = x.mT  # the batch last, so that a group is contiguous
         for i, gain in enumerate(self.gains):
             z = normalised(i, self.weights[i] @ z) * gain + self.shifts[i]
             z = F.leaky_relu(z, self.slope)
@@ -353,16 +366,17 @@ def train_ghost(
     generator: Generator,
     redrawn: bool = True,
 ) -> None:
-    """Adam on the logistic loss of all data in every step, its statistics from random groups of it.
+    """Adam on the logistic loss of all data in every step, with statistics from random groups of the data.
 
     Args:
         net: with one output; trained in place.
-        x: ``(seeds, n, inputs)``; y: 0 or 1, ``(seeds, n)``.
-        group: points whose statistics are taken together, a divisor of n.
-        steps: of descent.
+        x: ``(seeds, n, inputs)``.
+        y: 0 or 1, ``(seeds, n)``.
+        group: number of points whose statistics are taken together, a divisor of n.
+        steps: number of steps.
         lr: learning rate.
         generator: draws the groups, on the device.
-        redrawn: in every step; otherwise once, so that nothing shakes.
+        redrawn: draw the groups anew in every step; otherwise only once, so that boundaries do not jitter.
     """
     descent = torch.optim.Adam(net.parameters(), lr=lr)
     for step in range(steps):
@@ -379,16 +393,20 @@ def train_ghost(
 def decision_boundary(
     net: GhostNet, statistics: list[tuple[Tensor, Tensor]], low: Tensor, high: Tensor, side: int
 ) -> list[Tensor]:
-    """Where each network of two inputs and one output is zero, within a box: points ``(p, 2)``, a network an entry.
+    """Where each network of two inputs and one output is zero within a box: for each network, points ``(p, 2)``.
 
     Args:
         net: the networks.
-        statistics: those that they are evaluated with.
-        low: corner of the box, ``(2,)``; high: the opposite one.
-        side: of the grid, in points.
+        statistics: with which they are evaluated.
+        low: a corner of the box, ``(2,)``.
+        high: the opposite corner.
+        side: number of grid points along each side.
+
+    Returns:
+        The points of each network.
 
     Raises:
-        RunError: if one is nowhere zero there.
+        RunError: if a network is zero nowhere in the box.
     """
     x, y = (torch.linspace(float(a), float(b), side) for a, b in zip(low, high, strict=True))
     grid = torch.cartesian_prod(x, y).to(net.weights[0].device)
@@ -414,7 +432,7 @@ def margin(
 
 
 def boundary(values: Tensor, lows: Tensor, highs: Tensor) -> Tensor:
-    """Points of the zero set of a function on a grid, by linear interpolation along its edges: ``(p, 2)``.
+    """Points of the zero set of a function on a grid, by linear interpolation along grid edges: ``(p, 2)``.
 
     Args:
         values: ``(nx, ny)`` on an even grid from ``lows`` to ``highs``, both ``(2,)``.

@@ -1,7 +1,7 @@
-"""Signals, noise, and what a factorisation by networks is held against (chapter 18).
+"""Signals, noise, and the references for a factorisation by networks (chapter 18).
 
-Signals are matrices and cubes of low rank in [0, 1]; references are the truncated SVD at a given rank and at the
-best one, non-negative matrix factorisation, free factors under gradient descent, factors of a network without
+Signals are matrices and cubes of low rank in [0, 1]. References are the truncated SVD at a given rank and at the
+best one, non-negative matrix factorisation, free factors under gradient descent, factors from networks without
 convolution, and a 3-D U-Net for the time of a step. Leading axes of matrices are repetitions.
 """
 
@@ -23,23 +23,23 @@ from ssltheory.deep_tensor import factorize
 
 
 def smooth(side: int, rank: int, generator: Generator) -> Tensor:
-    """A matrix ``(side, side)`` of that rank whose factors are smooth and non-negative, largest entry 1.
+    """A matrix ``(side, side)`` of the given rank with smooth, non-negative factors; its largest entry is 1.
 
-    Each factor is three Gaussian bumps, of centre uniform in [0, 1] and width uniform in [0.03, 0.12] of the axis
-    (widths ours).
+    Each factor is the sum of three Gaussian bumps, with centres uniform in [0, 1] and widths uniform in [0.03, 0.12] of
+    the axis (widths ours).
     """
     return _largest_one(_bumps(side, rank, generator).mT @ _bumps(side, rank, generator))
 
 
 def gaussian(side: int, rank: int, generator: Generator) -> Tensor:
-    """The official signal without structure: factors N(0, 1), their product min-max scaled to [0, 1]."""
+    """The official signal without structure: factors N(0, 1), with their product min-max scaled to [0, 1]."""
     return _min_max(
         _normal(side, rank, generator=generator) @ _normal(rank, side, generator=generator)
     )
 
 
 def piecewise(side: int, rank: int, generator: Generator, jumps: int = 10) -> Tensor:
-    """The official piecewise constant signal: ten random jumps in each factor, cumulated; min-max scaled."""
+    """The official piecewise constant signal: the cumulated sum of ten random jumps in each factor; min-max scaled."""
 
     def factor() -> Tensor:
         at = torch.rand(rank, side, generator=generator, device=generator.device).argsort(1)
@@ -50,9 +50,9 @@ def piecewise(side: int, rank: int, generator: Generator, jumps: int = 10) -> Te
 
 
 def voronoi_cube(side: int, bands: int, materials: int, generator: Generator) -> Tensor:
-    """A toy hyperspectral image ``(side, side, bands)``: cells of the plane, each of one smooth spectrum.
+    """A toy hyperspectral image ``(side, side, bands)``: cells of the plane, each with one smooth spectrum.
 
-    Four cells a material; a spectrum is three bumps as in ``smooth``. Largest entry 1.
+    Each material has four cells; its spectrum is three bumps as in ``smooth``. The largest entry is 1.
     """
     random: dict[str, Any] = {"generator": generator, "device": generator.device}
     seeds = torch.rand(4 * materials, 2, **random)
@@ -70,7 +70,7 @@ def observe(
 ) -> tuple[Tensor, Tensor]:
     """A noisy observation and its expected squared error, which is computed from the observation alone.
 
-    ``"poisson"``: y = (Poisson(τx) + ρ N(0, 1)) / τ with τ = ``level`` and ρ = ``readout``, of variance
+    ``"poisson"``: y = (Poisson(τx) + ρ N(0, 1)) / τ with τ = ``level`` and ρ = ``readout``. Its variance is
     x / τ + (ρ / τ)², whose mean is estimated by mean(y) / τ + (ρ / τ)². ``"gaussian"``: y = x + σ N(0, 1).
 
     Args:
@@ -81,7 +81,7 @@ def observe(
         readout: ρ, in counts.
 
     Returns:
-        y of the shape of x, and the expected squared error of an entry, ``(...)``.
+        y with the shape of x, and the expected squared error of an entry, ``(...)``.
     """
     normal = torch.randn(x.shape, generator=generator, device=x.device)
     if kind == "gaussian":
@@ -93,9 +93,9 @@ def observe(
 
 
 def psnr(x: Tensor, estimate: Tensor) -> Tensor:
-    """10 log10(1 / MSE) over the last two axes, dB, of signals in [0, 1]: ``(..., n, m)`` to ``(...)``.
+    """10 log10(1 / MSE) in dB over the last two axes, for signals in [0, 1]: ``(..., n, m)`` to ``(...)``.
 
-    The official code has max(x) in the place of 1, not its square; here that is the same.
+    The official code has max(x) instead of 1, not its square; for these signals that is the same.
     """
     return -10 * (x - estimate).double().square().mean((-2, -1)).log10()
 
@@ -104,13 +104,13 @@ def psnr(x: Tensor, estimate: Tensor) -> Tensor:
 
 
 def truncated_svd(y: Tensor, rank: int) -> Tensor:
-    """The matrix of that rank nearest to y, ``(..., n, m)``, float64."""
+    """The matrix of the given rank nearest to y, ``(..., n, m)``, float64."""
     u, s, vt = torch.linalg.svd(y.double(), full_matrices=False)
     return (u[..., :rank] * s[..., None, :rank]) @ vt[..., :rank, :]
 
 
 def oracle_svd(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The best PSNR of all truncated SVDs of y, chosen by a look at the clean x, and its rank: each ``(...)``."""
+    """The best PSNR among all truncated SVDs of y, chosen with the clean x, and its rank: each ``(...)``."""
     u, s, vt = torch.linalg.svd(y.double(), full_matrices=False)
     estimate, found = torch.zeros_like(y, dtype=torch.float64), []
     for k in range(s.shape[-1]):
@@ -131,7 +131,7 @@ def nmf(y: Tensor, rank: int, seed: int = 0) -> Tensor:
 
 
 def free_factors(y: Tensor, rank: int, generator: Generator, steps: int = 300) -> Tensor:
-    """U V at the end of a descent on ‖y − U V‖² with no network at all: L-BFGS, float64, ``(..., n, m)``."""
+    """U V after descent on ‖y − U V‖² without any network: L-BFGS, float64, ``(..., n, m)``."""
     shapes = (*y.shape[:-1], rank), (*y.shape[:-2], rank, y.shape[-1])
     random: dict[str, Any] = {"generator": generator, "device": y.device, "dtype": torch.float64}
     u, v = (torch.randn(shape, **random).div_(10).requires_grad_() for shape in shapes)
@@ -150,7 +150,7 @@ def free_factors(y: Tensor, rank: int, generator: Generator, steps: int = 300) -
 
 
 def pointwise(members: int, rank: int, lengths: Sequence[int], channels: int) -> nn.Sequential:
-    """Factor networks that do not know what a neighbour is: four layers on each entry of z alone, BatchNorm between."""
+    """Factor networks that see no neighbours: four layers on each entry of z alone, with BatchNorm between them."""
     convolution, norm = (
         (nn.Conv1d, nn.BatchNorm1d) if len(lengths) == 1 else (nn.Conv2d, nn.BatchNorm2d)
     )
@@ -166,8 +166,8 @@ def pointwise(members: int, rank: int, lengths: Sequence[int], channels: int) ->
 class UNet3d(nn.Module):
     """The usual 3-D U-Net for the whole cube, ``(1, 1, n, n, n)`` to the same: three scales, two 3³ convolutions each.
 
-    Channels double from scale to scale; BatchNorm and ReLU behind every convolution (ours; which 3-D network the
-    paper's time was taken against could not be read).
+    Channels double from scale to scale, and BatchNorm and ReLU follow every convolution. (The sizes are ours: we could
+    not read with which 3-D network the paper compares its time.)
     """
 
     def __init__(self, width: int = 16, scales: int = 3) -> None:
@@ -191,9 +191,10 @@ class UNet3d(nn.Module):
 
 
 def step_seconds(side: int, rank: int, rounds: int, device: torch.device) -> Tensor:
-    """Seconds of a step of gradient descent on a cube of that side, the least of interleaved rounds: ``(3,)``.
+    """Seconds of a step of gradient descent on a cube of the given side, the least of interleaved rounds: ``(3,)``.
 
-    Of three 1-D networks, of a 2-D and a 1-D network (both of ``rank``, 32 channels) and of a 3-D U-Net of width 16.
+    The three are three 1-D networks, a 2-D and a 1-D network (all of ``rank``, 32 channels), and a 3-D U-Net of width
+    16.
     """
     y = torch.rand(side, side, side, generator=Generator().manual_seed(0)).to(device)
     net, z = UNet3d().to(device), torch.rand(1, 1, *y.shape, device=device) / 10

@@ -1,8 +1,8 @@
-"""Networks to be cut at any layer, and views that remember how they were made (bordes2023guillotine).
+"""Networks that can be cut at any layer, and views that remember how they were made (bordes2023guillotine).
 
-A network is a trunk, whose output is the backbone, and a projector, the head, on which the loss sits. ``cuts``
-names the layers where a probe can look. ``trained`` trains networks of one shape side by side, each with a
-method, views and weights of its own: a ``Variant``.
+A network is a trunk, whose output is the backbone, and a projector, the head, whose output the loss takes. ``cuts``
+names the layers that a probe can read. ``trained`` trains networks of one shape side by side, each with its own
+method, views and weights: a ``Variant``.
 """
 
 import math
@@ -30,9 +30,9 @@ class Style:
     """Views with known parameters: turned, shifted, made brighter or darker. Ours.
 
     Attributes:
-        rotation: largest angle, degrees.
+        rotation: largest angle in degrees.
         shift: largest shift in each direction, as a share of the side.
-        brightness: largest change of brightness, as a share of it.
+        brightness: largest relative change of brightness.
     """
 
     rotation: float = 20.0
@@ -40,13 +40,19 @@ class Style:
     brightness: float = 0.4
 
     def __call__(self, x: Tensor, u: Tensor) -> Tensor:
-        """The views of x by u: angle, shift across and down, brightness, in units of the largest.
+        """The views of x for parameters u: angle, shift across and down, brightness, in units of the largest.
 
-        Bilinear; what comes in from outside is black. u = 0 leaves the images as they are.
+        Interpolation is bilinear, and anything from outside the image is black. u = 0 does not change the images.
 
         Args:
             x: ``(n, c, h, w)``, floating point, black at 0.
             u: ``(n, 4)`` in [−1, 1].
+
+        Returns:
+            ``(n, c, h, w)``.
+
+        Raises:
+            InputError: if the shapes do not match.
         """
         if x.ndim != 4 or u.shape != (len(x), 4):
             raise InputError(
@@ -70,14 +76,14 @@ def draw(*shape: int, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Variant:
-    """What a network is trained by.
+    """How a network is trained.
 
     Attributes:
         method: SimCLR; VICReg; SimCLR on pairs of images of one class; or a classifier behind the projector.
         style: of its views.
         temperature: of SimCLR.
-        covariance: VICReg's weight of the covariances, where invariance and variance weigh 25.
-        depth: linear layers of the projector.
+        covariance: VICReg's weight of the covariance term; those of invariance and variance are 25.
+        depth: number of linear layers of the projector.
     """
 
     method: Literal["simclr", "vicreg", "labels", "supervised"] = "simclr"
@@ -87,7 +93,7 @@ class Variant:
     depth: int = 3
 
     def loss(self, z_a: Tensor, z_b: Tensor) -> Tensor:
-        """``(seeds, n, d)`` of each view -> ``(seeds,)``. VICReg's is divided by 25, the size of its weights."""
+        """``(seeds, n, d)`` of each view -> ``(seeds,)``. VICReg's loss is divided by 25, the size of its weights."""
         if self.method == "vicreg":
             return losses.vicreg(z_a, z_b, covariance=self.covariance) / 25
         return losses.simclr(z_a, z_b, self.temperature)
@@ -103,18 +109,18 @@ def network(
     classes: int = 0,
     seed: int = 0,
 ) -> nn.Sequential:
-    """``trunk``, ``head`` and, where there are classes, ``classifier``; BatchNorm and ReLU after hidden layers.
+    """``trunk``, ``head`` and, if there are classes, ``classifier``; BatchNorm and ReLU after hidden layers.
 
-    The backbone follows a ReLU (and, with convolutions, the average over the image), the output is linear.
+    The backbone follows a ReLU (and, with convolutions, the average over the image); the output is linear.
 
     Args:
         encoder: ``mlp`` with two hidden layers, ``small_conv`` with two before the last, or ``resnet18``.
         shape: ``(c, h, w)`` of the images.
-        backbone: features of the backbone; of the ResNet 512 whatever is given.
-        width: hidden layers of the MLP and of the projector.
-        dim: outputs of the projector.
-        depth: linear layers of the projector.
-        classes: outputs of the classifier; 0: there is none.
+        backbone: number of features of the backbone; ignored for the ResNet, which has 512.
+        width: units in each hidden layer of the MLP and of the projector.
+        dim: number of outputs of the projector.
+        depth: number of linear layers of the projector.
+        classes: number of outputs of the classifier; 0: there is none.
         seed: of the initial parameters.
     """
     channels, height, side = shape
@@ -136,7 +142,7 @@ def network(
 
 
 def cuts(net: nn.Sequential) -> list[str]:
-    """Layers from the stem to the end of the projector: after each ReLU (of a ResNet, its stem and stages), ``trunk``
+    """Layers from the stem to the end of the projector: after each ReLU (in a ResNet, its stem and stages), ``trunk``
     for the backbone, and ``head`` for the output."""
 
     def rectified(part: nn.Module) -> list[str]:
@@ -155,16 +161,20 @@ def cuts(net: nn.Sequential) -> list[str]:
 def views(x: Tensor, y: Tensor, variants: Sequence[Variant], batch_size: int) -> train.Views:
     """Positive pairs for a stack of ``variants × seeds`` networks.
 
-    Each seed draws a batch of its own images and two sets of parameters; variants share them, and differ in what the
-    largest angle is and, with ``labels``, in the second image: any of the same class, of that seed's images.
+    Each seed draws a batch of its own images and two sets of parameters. Variants share them; they differ in the
+    largest parameters and, with ``labels``, in the second image: any image of the same class among that seed's.
 
     Args:
-        x: ``(seeds, n, c, h, w)``; y: labels ``(seeds, n)``.
+        x: ``(seeds, n, c, h, w)``.
+        y: labels ``(seeds, n)``.
         variants: none of them supervised.
-        batch_size: images a step and seed, without replacement.
+        batch_size: images for each step and seed, without replacement.
 
     Returns:
         ``draw(generator) -> (a, b)``, each ``(variants · seeds, batch, c, h, w)``.
+
+    Raises:
+        InputError: if the batch is larger than the data.
     """
     if not 1 <= batch_size <= y.shape[1]:
         raise InputError(f"batch_size must be in [1, {y.shape[1]}] (the data), got {batch_size}")
@@ -190,7 +200,7 @@ def views(x: Tensor, y: Tensor, variants: Sequence[Variant], batch_size: int) ->
 
 
 def partners(y: Tensor, image: Tensor, generator: Generator) -> Tensor:
-    """For each of ``image``, ``(seeds, batch)``, one of that seed's images with its label, itself included."""
+    """For each of ``image``, ``(seeds, batch)``, one of that seed's images with the same label, possibly itself."""
     same = y[:, None] == y.gather(1, image)[..., None]
     chance = torch.rand(same.shape, generator=generator, device=y.device)
     return chance.masked_fill(~same, -1.0).argmax(-1)
@@ -205,18 +215,19 @@ def trained(
     normalise: Callable[[Tensor], Tensor],
     **settings,
 ) -> float:
-    """Train ``variants × seeds`` networks of one shape in place; one alone is not stacked.
+    """Train ``variants × seeds`` networks of one shape in place; a single one is not stacked.
 
     Args:
         nets: in the order of variants, then seeds.
         variants: all supervised, or none.
-        x: ``(seeds, n, c, h, w)``; y: labels ``(seeds, n)``.
-        batch_size: images a step and network.
+        x: ``(seeds, n, c, h, w)``.
+        y: labels ``(seeds, n)``.
+        batch_size: images for each step and network.
         normalise: applied to views.
         settings: of ``train.train``.
 
     Returns:
-        Seconds in the loop.
+        Seconds spent in the loop.
     """
     alone, shape = len(nets) == 1, (len(variants), len(y))
     model = nets[0] if alone else encoders.stack(nets)
@@ -257,10 +268,10 @@ def trained(
 def shuffled_probe(
     z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor, times: int = 20, seed: int = 0
 ) -> Tensor:
-    """Accuracies of ridge probes that learnt shuffled labels, ``(times,)``, a shuffle each.
+    """Accuracies of ridge probes trained on shuffled labels, ``(times,)``, each on a shuffle of its own.
 
-    A shuffle moves whole classes: single accuracies lie far wider around chance than test images tossed one by one,
-    so that many shuffles, and the spread between them, are needed to tell a leak.
+    A shuffle affects whole classes: single accuracies scatter around chance far more than independent guesses would.
+    So it takes many shuffles, and the spread between them, to detect a leak.
     """
     generator = Generator().manual_seed(seed)
     orders = [torch.randperm(len(y_train), generator=generator) for _ in range(times)]

@@ -1,7 +1,7 @@
-"""What chapter 17 measures with: recurrent networks on the copying task, clocks read in turns, gradients taken apart.
+"""The measurements of chapter 17: recurrent networks on the copying task, step times in turns, parts of gradients.
 
 The copying task is that of kiani2022projunn. A network sees ten letters, a long stretch of blanks and a mark, and must
-then say the letters. Saying nothing but blanks, and guessing the letters, is the trivial answer.
+then repeat the letters. The trivial answer is to say only blanks and to guess the letters.
 """
 
 import math
@@ -29,12 +29,12 @@ WAYS = ("projUNN-T, rank 1", "plain, not unitary", "dense exponential", "dense p
 
 
 def copying(delay: int, *shape: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Sequences of the copying task: letters, ``delay − 1`` blanks, the mark, blanks; and what to say to each.
+    """Sequences of the copying task (letters, ``delay − 1`` blanks, the mark, blanks) and the answers to them.
 
     Args:
-        delay: T, from the last letter to the first one to be said.
+        delay: T, the number of steps from the last letter to the mark.
         shape: of the batch.
-        generator: where the sequences are made.
+        generator: draws the letters, on the device where the sequences are made.
 
     Returns:
         Tokens and targets, int64 ``(delay + 20, *shape)``; targets are letters or blank.
@@ -53,13 +53,13 @@ def trivial_loss(delay: int) -> float:
 
 
 class Recurrent(nn.Module):
-    """Networks side by side, h_t = relu(h_{t−1} W + V[x_t]), which say O h_t + c at every step.
+    """Networks side by side, h_t = relu(h_{t−1} W + V[x_t]), with the output O h_t + c at every step.
 
-    W starts as Henaff's rotations, V and O as N(0, 1/n) (ours), h and c at zero; each seed draws its own, on the CPU.
+    W starts as Henaff's rotations, V and O as N(0, 1/n) (ours), h and c at zero. Each seed draws its own, on the CPU.
 
     Args:
         width: n.
-        seeds: one a network.
+        seeds: one for each network.
     """
 
     def __init__(self, width: int, seeds: list[int]) -> None:
@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
 
 
 class _Unrolled(torch.autograd.Function):
-    """h_t = relu(h_{t−1} W + x_t) for all t, and W's gradient in one product instead of one a step."""
+    """h_t = relu(h_{t−1} W + x_t) for all t, with W's gradient in one product instead of one for each step."""
 
     @staticmethod
     def forward(ctx, x: Tensor, w: Tensor) -> Tensor:
@@ -117,24 +117,24 @@ def learn_copying(
     deadline: float | None = None,
     description: str = "copying",
 ) -> Tensor:
-    """Train in place on sequences drawn anew each step.
+    """Train in place on sequences drawn anew in each step.
 
     Args:
         net: on its device.
         optimizer: of its parameters.
         delay: T.
-        batch_size: sequences a step and network.
-        steps: updates.
+        batch_size: sequences for each step and network.
+        steps: number of updates.
         seed: of the sequences.
-        checkpoint: file to go on from.
-        deadline: the ``time.monotonic()`` at which to write it and stop.
-        description: what the progress bar says.
+        checkpoint: file from which to resume.
+        deadline: the ``time.monotonic()`` at which to write the checkpoint and stop.
+        description: label of the progress bar.
 
     Returns:
         The loss of every step on its own batch, ``(steps, seeds)``.
 
     Raises:
-        Paused: at the deadline; the same call goes on.
+        Paused: at the deadline; the same call resumes.
     """
     device, count = net.bias.device, len(net.bias)
     generator = Generator(device).manual_seed(seed)
@@ -170,15 +170,15 @@ def learn_copying(
 def step_seconds(
     widths: Sequence[int], rounds: int, device: torch.device, longest: float = 30.0
 ) -> Tensor:
-    """Seconds of one step on an orthogonal n × n matrix in float32, the ``WAYS`` in turn, every width ``rounds`` times.
+    """Seconds of one step on an orthogonal n × n matrix in float32, the ``WAYS`` in turn, ``rounds`` times per width.
 
-    The low-rank step includes finding its factors by LSI. A first round does not count. Seconds are inf for a way that,
-    growing as n³, is expected to take more than ``longest``.
+    The low-rank step includes finding its factors by LSI. An extra first round does not count. Seconds are inf for a
+    way that, growing as n³, is expected to take longer than ``longest``.
 
     Args:
         widths: n, ascending.
-        rounds: at each.
-        device: where.
+        rounds: number of rounds at each width.
+        device: where to compute.
         longest: seconds.
 
     Returns:
@@ -225,7 +225,7 @@ def classifier(
     classes: int,
     seed: int,
 ) -> nn.Sequential:
-    """A network with a square layer: an MLP of two hidden layers of 256, or a ResNet-18 and its last convolution."""
+    """A network with a square layer: an MLP with two hidden layers of 256, or a ResNet-18 (its last convolution)."""
     if encoder == "mlp":
         net = encoders.mlp([math.prod(shape), 256, 256, classes])
     else:
@@ -243,22 +243,23 @@ def gradient_shares(
     seed: int,
     batch_size: int = 128,
 ) -> dict[str, Tensor]:
-    """Where the gradient of the square layer lies while classifiers learn, by SGD with momentum 0.9.
+    """In which directions the gradient of the square layer lies while classifiers learn, by SGD with momentum 0.9.
 
     Args:
         nets: made by ``classifier``; MLPs are trained side by side.
-        x: ``(seeds, n, c, h, w)``; y: labels ``(seeds, n)``.
+        x: ``(seeds, n, c, h, w)``.
+        y: labels ``(seeds, n)``.
         lr: learning rate.
         steps: of training.
         seed: of the batches.
-        batch_size: images a step, and of the first images, on which the gradient is taken.
+        batch_size: images in each step, and the number of first images on which the gradient is taken.
 
     Returns:
         ``gradient_steps`` ``(r,)``; ``gradient_share`` ``(seeds, r, 64)``, the share of the squared norm in the first
         1 to 64 singular directions (a convolution's gradient is a matrix of output channels by all the rest);
-        ``gradient_random``, ``(seeds, 64)``, that of a product of Gaussian matrices of the same shape and rank;
-        ``gradient_kept`` ``(seeds, 2)``, of the last gradient, what LSI and a sample of 16 columns keep at rank 8, over
-        what the best approximation of rank 8 does.
+        ``gradient_random`` ``(seeds, 64)``, the same for a product of Gaussian matrices of the same shape and rank;
+        ``gradient_kept`` ``(seeds, 2)``, the share of the last gradient that LSI and a sample of 16 columns keep at
+        rank 8, relative to the best approximation of rank 8.
     """
     looks = sorted({0, min(10, steps), steps // 4, steps})
     together = len(nets[0]) > 2
@@ -314,7 +315,7 @@ def _share(g: Tensor) -> Tensor:
 
 
 def _kept(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """1 − ‖G − a bᴴ‖² / ‖G‖², over the same of the best matrix of that rank: ``(...)``."""
+    """1 − ‖G − a bᴴ‖² / ‖G‖², divided by the same for the best matrix of that rank: ``(...)``."""
     left = (g - a @ b.mH).square().sum((-2, -1)) / g.square().sum((-2, -1))
     return (1 - left).cpu() / _share(g)[..., a.shape[-1] - 1]
 

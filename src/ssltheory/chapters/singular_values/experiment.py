@@ -4,9 +4,9 @@ A network is a stem, blocks of one shape and a linear readout,
 
     z_0 = a(W_s * x),   z_{l+1} = a(W_l * z_l + b_l) + ρ z_l,   f = W_out z_L,
 
-with a(h) = h where h > 0 and η h elsewhere. Where no unit changes its side, f = M_x (W_l * z_l) + const;
-``local_matrices`` finds M_x by automatic differentiation, not by multiplying layers. Networks of all ρ have one shape
-and train as one ``encoders.stack``. Sizes and starts are ours.
+with a(h) = h where h > 0 and η h elsewhere. As long as no unit changes sides, f = M_x (W_l * z_l) + const;
+``local_matrices`` finds M_x by automatic differentiation, not by multiplying layers. Networks with any ρ have the same
+shape and train as one ``encoders.stack``. Sizes and initialisation are ours.
 """
 
 import copy
@@ -21,15 +21,15 @@ from ssltheory.models import encoders
 
 
 class SkipNet(nn.Module):
-    """Stem of stride 2, blocks, readout: ``(n, c, h, w) -> (n, out_features)``.
+    """A stem of stride 2, blocks and a readout: ``(n, c, h, w) -> (n, out_features)``.
 
     Args:
         shape: ``(c, h, w)`` of the images.
         width: channels of the stem and of every block.
-        depth: blocks.
-        out_features: outputs of the readout.
-        rho: ρ, the weight of the skip. A buffer, so that networks with different ones can be stacked.
-        eta: η, the slope of the negative side, likewise.
+        depth: number of blocks.
+        out_features: number of outputs of the readout.
+        rho: ρ, the weight of the skip. It is a buffer, so that networks with different values can be stacked.
+        eta: η, the slope of the negative side; a buffer as well.
 
     Raises:
         InputError: if there is no block.
@@ -68,7 +68,7 @@ class SkipNet(nn.Module):
         return self.activation(self.stem(x))
 
     def features(self, h: Tensor, z: Tensor) -> Tensor:
-        """z_L, flat, from the pre-activation h of the first block and its input z."""
+        """z_L, flattened, from the pre-activation h of the first block and its input z."""
         z = self.activation(h) + self.rho * z
         for block in self.blocks[1:]:
             z = self.activation(block(z)) + self.rho * z
@@ -90,16 +90,16 @@ def network(
     eta: float,
     seed: int,
 ) -> SkipNet:
-    """A network at its start: blocks N(0, σ² / fan_in), stem and readout He's, biases 0.
+    """An initialised network: blocks N(0, σ² / fan_in), stem and readout as He et al., biases 0.
 
-    The readout is scaled so that the outputs for ``x`` have a root mean square of 0.3, whatever ρ and σ make of the
-    size of its input (ours).
+    The readout is scaled so that the outputs for ``x`` have a root mean square of 0.3, however large ρ and σ make its
+    input (ours).
 
     Args:
         x: some images, ``(n, c, h, w)``.
         width, depth, out_features, rho, eta: as for ``SkipNet``.
-        sigma: σ; He's would be √(2 / (1 + η²)).
-        seed: of the draw, the same numbers for every ρ and σ.
+        sigma: σ; that of He et al. would be √(2 / (1 + η²)).
+        seed: of the draw; the random numbers are the same for every ρ and σ.
     """
     net = SkipNet(x.shape[1:], width, depth, out_features, rho, eta)
     net = encoders.initialise_(net, seed).to(x)
@@ -110,12 +110,12 @@ def network(
 
 
 def local_matrices(net: SkipNet, x: Tensor, readout: bool = True) -> Tensor:
-    """M_x of the first block, at each image: the Jacobian behind its convolution.
+    """M_x of the first block at each image: the Jacobian of the outputs with respect to the result of its convolution.
 
     Args:
         net: the network, in the precision of x.
         x: ``(n, c, h, w)``.
-        readout: False: up to z_L, as if W_out were the identity.
+        readout: False stops at z_L, as if W_out were the identity.
 
     Returns:
         ``(n, outputs, width · pixels)``.
@@ -131,12 +131,13 @@ def local_matrices(net: SkipNet, x: Tensor, readout: bool = True) -> Tensor:
 
 
 def affine_error(net: SkipNet, x: Tensor, seed: int = 0) -> float:
-    """How far f(x) is from affine in the first block's weights W where no unit changes its side: 0 but for rounding.
+    """How far f(x) is from affine in the first block's weights W while no unit changes sides: 0 except for rounding.
 
-    In float64, at the first image, along a random V of norm 1; the step t is halved from 1 until no unit changes.
+    It is measured in float64, at the first image, along a random V of norm 1. The step t is halved from 1 until no unit
+    changes sides.
 
     Args:
-        net: the network; it stays as it is.
+        net: the network; it does not change.
         x: ``(n, c, h, w)``.
         seed: of the draw of V.
 
@@ -165,10 +166,10 @@ def affine_error(net: SkipNet, x: Tensor, seed: int = 0) -> float:
 
 
 def sharpness(net: SkipNet, x: Tensor) -> float:
-    """Largest eigenvalue of 2 JᵀJ / n, J the Jacobian of all outputs for x in all parameters.
+    """Largest eigenvalue of 2 JᵀJ / n, with J the Jacobian of all outputs for x in all parameters.
 
-    That is the curvature of Σ|y − f|² / n but for what the outputs' own curvature adds (Gauss–Newton); plain gradient
-    descent is stable up to a learning rate of 2 over it.
+    It is the largest curvature of Σ|y − f|² / n without the part from the outputs' own curvature (Gauss–Newton). Plain
+    gradient descent is stable up to a learning rate of 2 divided by it.
 
     Args:
         net: the network.
@@ -185,7 +186,7 @@ def sharpness(net: SkipNet, x: Tensor) -> float:
 
 
 def unstack(stack: nn.Module, nets: Sequence[SkipNet]) -> list[SkipNet]:
-    """The networks with the parameters that their ``encoders.stack`` has now, in place."""
+    """The networks, given the current parameters of their ``encoders.stack`` in place."""
     state = stack.get_submodule("member").state_dict()
     for k, net in enumerate(nets):
         net.load_state_dict({name: value[k] for name, value in state.items()})

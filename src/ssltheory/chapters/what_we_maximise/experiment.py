@@ -1,8 +1,8 @@
-"""What a network makes of Gaussian noise around an image, and how affine it is there.
+"""How a network responds to Gaussian noise around an image, and how close to affine it is there.
 
-A network of affine layers and ReLUs is affine on each of the regions that its rectifiers cut the inputs into. All is
-read in evaluation mode, where BatchNorm is affine too, without gradients, and never in TF32, whose rounding is larger
-than the smallest noise.
+A network of affine layers and ReLUs is affine on each of the regions into which its rectifiers cut the inputs.
+Everything is measured in evaluation mode, where BatchNorm is affine too, without gradients, and never in TF32, whose
+rounding is larger than the smallest noise.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from ssltheory.theory.information import linearised_covariance, normality
 
 
 class Gaussianity(NamedTuple):
-    """p-values of K² over images × outputs, ``(...)`` each: one value, or one a seed of a stack.
+    """p-values of K² over images × outputs, ``(...)`` each: one value, or one for each seed of a stack.
 
     Attributes:
         mean, median: of the p-values; ½ each for Gaussian outputs.
-        rejected: share of them below the level.
+        rejected: share of the p-values below the level.
     """
 
     mean: Tensor
@@ -31,13 +31,13 @@ class Gaussianity(NamedTuple):
 
 
 class Linearity(NamedTuple):
-    """How near a network is to f(x) + J ε around images, ``(...)`` each: one value, or one a seed of a stack.
+    """How close a network is to f(x) + J ε around images, ``(...)`` each: one value, or one for each seed of a stack.
 
     Attributes:
-        inside: share of the draws whose rectifiers are all as at their image.
-        residual: largest ‖f(x + σε) − f(x) − σJε‖ / ‖σJε‖ over images and the draws inside; 0 where there are none.
-        covariance: ‖Ĉ − C‖ / ‖C‖ (Frobenius) of the covariance Ĉ of the outputs, with C that of f(x) + σJε over
-            the same draws, so that no error of sampling is in it; mean over images.
+        inside: share of the draws at which every rectifier is in the same state as at the image.
+        residual: largest ‖f(x + σε) − f(x) − σJε‖ / ‖σJε‖ over images and the draws inside; 0 if there are none.
+        covariance: ‖Ĉ − C‖ / ‖C‖ (Frobenius), where Ĉ is the covariance of the outputs and C that of f(x) + σJε over
+            the same draws, so that it contains no sampling error; mean over images.
     """
 
     inside: Tensor
@@ -54,7 +54,7 @@ def respond(
         model: an encoder, or a stack of them.
         x: ``(c, h, w)`` or ``(m,)``; its dtype is that of the computation and of the model.
         sigma: standard deviation of the noise at each input.
-        n_draws: how many.
+        n_draws: number of draws.
         generator: on the device of x.
 
     Returns:
@@ -77,7 +77,7 @@ def gaussianity(
     Args:
         model, sigma, n_draws, generator: as for ``respond``.
         x: ``(n, ...)``, the images.
-        level: of the test. Outputs that no noise moves have no p-value and do not count.
+        level: of the test. Outputs that do not respond to noise have no p-value and do not count.
     """
     responses = (respond(model, image, sigma, n_draws, generator) for image in x)
     p = torch.cat([normality(z) for z in responses], -1)
@@ -93,7 +93,7 @@ def linearity(
     n_draws: int,
     generator: Generator,
 ) -> Linearity:
-    """Hold a network against its linearisation around images. Meant for float64.
+    """Compare a network with its linearisation around images. Meant for float64.
 
     Args:
         model, x, sigma, n_draws, generator: as for ``gaussianity``.
@@ -118,9 +118,9 @@ def linearity(
 
 
 def jacobians(model: nn.Module, x: Tensor) -> Tensor:
-    """J at each of some images, ``(n, ...) -> (..., n, d, m)`` with a leading axis of seeds for a stack.
+    """J at each image, ``(n, ...) -> (..., n, d, m)``, with a leading axis of seeds for a stack.
 
-    One backward pass an output, for all images at once: in evaluation mode none depends on another.
+    There is one backward pass for each output, for all images at once: in evaluation mode no image affects another.
     """
     with measuring(model), _no_tf32():
         lead = model(x[:1]).shape[:-2]
@@ -135,17 +135,17 @@ def jacobians(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def regions(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs, and which rectifiers are on: two inputs with the same lie in one region.
+    """Outputs, and which rectifiers are on: inputs with the same rectifiers on lie in the same region.
 
     Args:
-        model: its ``nn.ReLU`` modules are the only ones that are not affine in evaluation mode.
+        model: its ``nn.ReLU`` modules must be the only ones that are not affine in evaluation mode.
         x: ``(n, ...)``.
 
     Returns:
         ``(..., n, d)``, and bool ``(..., n, rectifiers)``.
 
     Raises:
-        InputError: if it has none.
+        InputError: if the model has no ``nn.ReLU``.
     """
     signs: list[Tensor] = []
 
