@@ -240,7 +240,8 @@ def test_in_both_themes_and_in_print(page, site, chapter):
         color = "JSON.stringify(Bokeh.documents.at(-1).roots()[0].axes[0].axis_label_text_color)"
         page.wait_for_function(f"{color}.includes('{ink}')")
         page.wait_for_function("Bokeh.documents.every(d => d.is_idle)")
-        found = page.evaluate("axe.run('.explorer', {resultTypes: ['violations']})")["violations"]
+        options = "{resultTypes: ['violations'], preload: {assets: ['media']}}"
+        found = page.evaluate(f"axe.run('.explorer', {options})")["violations"]
         assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
     plots = "document.querySelectorAll('.explorer-plot > .bk-Figure').length"
     page.wait_for_function(f"{plots} == Bokeh.documents.at(-1).roots().length")
