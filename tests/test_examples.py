@@ -47,4 +47,4 @@ def test_has_an_example_that_runs(member):
 def test_the_modules_are_all_there():
     names = {identity(member) for member in OBJECTS}
     assert {"theory.stepwise.linear_barlow_twins", "theory.stepwise.LinearSolution"} <= names
-    assert {"losses.vicreg", "spectra.step_times", "unitary.ProjUNN"} <= names
+    assert {"losses.vicreg", "measure.spectra.step_times", "unitary.ProjUNN"} <= names

@@ -57,8 +57,7 @@ def about(chapter: Chapter, scale: str) -> str:
 def to_yaml(chapter: Chapter, scale: str) -> str:
     """A preset for plain papermill: what the scale is, then its values, each with its meaning.
 
-    Raises:
-        InputError: for a scale that the chapter does not have.
+    A scale that the chapter does not have is an ``InputError``.
     """
     values = scales.values(chapter, scale)
     header = textwrap.wrap(f"{chapter.id} at the scale {scale}. {about(chapter, scale)}", 98)

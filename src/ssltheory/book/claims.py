@@ -106,8 +106,7 @@ class Group:
 def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Settings) -> list[Claim]:
     """The claims of a chapter, from the arrays of its record and today's theory.
 
-    Raises:
-        KeyError: if the arrays lack what a claim needs: the record was made by another version.
+    Arrays that lack what a claim needs, in a record made by another version, give a ``KeyError``.
     """
     return find(chapter).part("claims").claims(arrays, parameters)
 

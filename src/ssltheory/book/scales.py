@@ -36,11 +36,7 @@ def values(chapter: Chapter, scale: str) -> dict[str, Any]:
 
 
 def standard(chapter: Chapter, scale: str) -> Settings:
-    """The parameters of a scale, which must be one of the chapter's.
-
-    Raises:
-        InputError: as ``values``.
-    """
+    """The parameters of a scale, which must be one of the chapter's (``values``)."""
     return chapter.parse(values(chapter, scale))
 
 

@@ -21,6 +21,10 @@ class Plateau:
     Attributes:
         eigenvalue: of each learnt mode, in C for Barlow Twins and in the covariance for VICReg.
         loss: there.
+
+    Examples:
+        >>> Plateau(eigenvalue=1.0, loss=509.0).loss
+        509.0
     """
 
     eigenvalue: float
@@ -34,8 +38,7 @@ def barlow_twins(modes: int, dim: int) -> Plateau:
         modes: k, from 0 to d.
         dim: the embedding dimension d.
 
-    Raises:
-        InputError: unless 0 <= k <= d.
+    An ``InputError`` says what is wrong with a k outside.
 
     Examples:
         >>> barlow_twins(3, 512)
@@ -70,8 +73,7 @@ def vicreg(modes: int, dim: int, variance: float = 25.0, covariance: float = 1.0
         dim: d.
         variance, covariance: the weights μ and ν of the two terms.
 
-    Raises:
-        InputError: unless 1 <= k <= d.
+    An ``InputError`` says what is wrong with a k outside.
 
     Examples:
         >>> plateau = vicreg(1, 128)
