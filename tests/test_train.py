@@ -35,6 +35,7 @@ from ssltheory.train import (
     learning_rates,
     log_steps,
     pairs,
+    stage,
     train,
 )
 
@@ -691,3 +692,22 @@ def test_losses_of_the_wrong_shape_are_named():
         train(stack([linear(64, 4)]), views, spectral, replace(recipe, optimizer="lars"))
     with pytest.raises(InputError, match="requires a gradient"):
         train(linear(64, 4).requires_grad_(False), views, spectral, recipe)
+
+
+def test_a_stage_is_computed_once_and_pauses_when_time_is_up(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(None)
+        return {"curve": torch.arange(3), "names": ["a"]}
+
+    with pytest.raises(Paused, match="time is up after the stage 'one'"):
+        stage("one", compute, tmp_path, deadline=0.0)
+    arrays = stage("one", compute, tmp_path, deadline=0.0)
+    assert len(calls) == 1
+    assert arrays.keys() == {"curve", "names", "one_seconds"}
+    assert torch.equal(arrays["curve"], torch.arange(3))
+    stage("two", compute, tmp_path, deadline=math.inf)
+    stage("one", compute)  # kept nowhere
+    assert len(calls) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pt", "two.pt"]

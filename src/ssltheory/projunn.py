@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ssltheory import encoders, pieces, progress, train
+from ssltheory import encoders, progress, train
 from ssltheory.errors import Paused
 from ssltheory.supervised import Classifier, cross_entropy, labelled
 from ssltheory.theory import projunn as theory
+from ssltheory.train import stages
 from ssltheory.unitary import column_sampling, henaff_, lsi, projunn_t, random_unitary
 
 LETTERS, LENGTH = 8, 10
@@ -160,7 +161,7 @@ def learn_copying(
             if late and checkpoint is not None and step + 1 < steps:
                 state = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
                 state |= {"generator": generator.get_state(), "done": step + 1}
-                pieces.write(checkpoint, state | {"losses": losses[: step + 1].cpu()})
+                stages.write(checkpoint, state | {"losses": losses[: step + 1].cpu()})
                 raise Paused(f"time is up at step {step + 1} of {steps}: run the same to go on")
     return losses.cpu()
 

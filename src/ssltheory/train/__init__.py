@@ -1,7 +1,8 @@
 """Training: two views in, a loss down, observations on the way.
 
 ``train(model, views, loss, recipe)`` is one loop for every chapter (``loop``). A ``Recipe`` holds its
-settings, ``pairs`` and ``augmented`` draw its views, a ``Checkpoint`` lets it pause and go on.
+settings, ``pairs`` and ``augmented`` draw its views, a ``Checkpoint`` lets it pause and go on. A
+``stage`` is a part of a longer run whose results are kept.
 """
 
 from ssltheory.train.checkpoint import Checkpoint
@@ -9,6 +10,7 @@ from ssltheory.train.lars import LARS
 from ssltheory.train.loop import train
 from ssltheory.train.recipe import Recipe, learning_rates, log_steps
 from ssltheory.train.run import Result
+from ssltheory.train.stages import stage
 from ssltheory.train.views import Views, augmented, pairs
 
 __all__ = [
@@ -21,5 +23,6 @@ __all__ = [
     "learning_rates",
     "log_steps",
     "pairs",
+    "stage",
     "train",
 ]
