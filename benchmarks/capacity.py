@@ -30,14 +30,14 @@ from ssltheory.theory import stepwise
 from ssltheory.train import distributed
 
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-BATCH, DIM = 256, 64
+BATCH, DIM, LR = 256, 64, 1e-4
 CHUNKED, CHUNKS = 1024, (None, 256, 64)  # images a batch; of them at a time
 
 
 def step(model: nn.Module, views: train.Views, steps: int = 2) -> Work:
     """A training run of so many updates; the last loss, which a run measures as well, is a forward pass more."""
-    settings = {"steps": steps, "lr": 1e-4, "record_steps": []}
-    return lambda: train.train(model, views, losses.barlow_twins, **settings)
+    recipe = train.Recipe(steps=steps, lr=LR)
+    return lambda: train.train(model, views, losses.barlow_twins, recipe, observe_steps=[])
 
 
 def small_conv(n: int, device: str) -> Work:
@@ -136,6 +136,15 @@ def measured(rounds: int, device: str) -> Iterator[Curve]:
         yield Curve(name, unit, powers, sizes, medians)
 
 
+def seconds_a_step(model: nn.Module, views: train.Views, chunk_size: int | None = None) -> float:
+    """Of ten updates, after one that warms."""
+    options = {"observe_steps": [], "chunk_size": chunk_size}
+    for steps in (1, 10):
+        recipe = train.Recipe(steps=steps, lr=LR)
+        result = train.train(model, views, losses.barlow_twins, recipe, **options)
+    return result.seconds / steps
+
+
 def shared(processes: int, device: str) -> float:
     """Seconds a step of the small conv net on 512 images, shared out among processes of one thread."""
 
@@ -146,9 +155,7 @@ def shared(processes: int, device: str) -> float:
         model = nn.Sequential(encoder, encoders.projector((encoder.out_features, 128, DIM)))
         x = torch.randint(0, 256, (512, 3, 32, 32), dtype=torch.uint8, device=device)
         views = train.augmented(x, augmentations.TwoViews(32))
-        settings = {"lr": 1e-4, "record_steps": []}
-        train.train(model.to(device), views, losses.barlow_twins, steps=1, **settings)  # warm
-        return train.train(model, views, losses.barlow_twins, steps=10, **settings).seconds / 10
+        return seconds_a_step(model.to(device), views)
 
     return distributed.launch(run, processes=processes, device=device)
 
@@ -159,13 +166,10 @@ def chunked(chunk_size: int | None, device: str) -> dict[str, float]:
     encoder = encoders.small_conv(3, batch_norm=False)
     model = nn.Sequential(encoder, nn.Linear(encoder.out_features, DIM)).to(device)
     views = train.pairs(*torch.rand(2, CHUNKED, 3, 32, 32, device=device))
-    settings = {"lr": 1e-4, "record_steps": [], "chunk_size": chunk_size}
-
     where = torch.device(device)
     before = provenance.peak_memory(where)
-    train.train(model, views, losses.barlow_twins, steps=1, **settings)  # warm
-    result = train.train(model, views, losses.barlow_twins, steps=10, **settings)
-    return {"seconds": result.seconds / 10, "bytes": provenance.peak_memory(where) - before}
+    seconds = seconds_a_step(model, views, chunk_size)
+    return {"seconds": seconds, "bytes": provenance.peak_memory(where) - before}
 
 
 def main() -> None:

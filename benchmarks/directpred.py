@@ -7,6 +7,7 @@ parameter by parameter, the loss read back each time.
 """
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -89,19 +90,17 @@ def main() -> None:
         train.train,
         views=views,
         loss=losses.byol,
-        lr=LR,
-        momentum=MOMENTUM,
-        weight_decay=WEIGHT_DECAY,
+        observe_steps=[],
         after_step=predictors.after_step,
-        record_steps=[],
         amp=False,
     )
+    recipe = train.Recipe(steps=STEPS, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
 
     def agree() -> None:
         """Three steps from one start on the same views: predictor, networks and losses are the same."""
         ours = copy.deepcopy(start)
         theirs = Official(copy.deepcopy(start), two_views)
-        curve = descend(ours, steps=3).curve
+        curve = descend(ours, recipe=replace(recipe, steps=3)).curve
         generator = torch.Generator(chosen.device).manual_seed(0)
         for _ in range(3):
             theirs.step(x, generator)
@@ -122,7 +121,7 @@ def main() -> None:
 
     comparisons = compare(
         f"DirectPred step, {BATCH} x {SIZE} px",
-        lambda: descend(model, steps=STEPS),
+        lambda: descend(model, recipe=recipe),
         {"the official step": official},
         agree,
         rounds=chosen.rounds,

@@ -62,11 +62,11 @@ def measure(
     x = torch.randint(0, 256, (16 * pairs, 3, size, size), dtype=torch.uint8, device=device)
     augment, generator = TwoViews(size), torch.Generator(device).manual_seed(0)
     views = train.augmented(x, augment, pairs)
-    settings = {"lr": 1e-4, "amp": True, "channels_last": True, "record_steps": []}
+    recipe = train.Recipe(steps=steps, lr=1e-4)
     other = torch.empty_like(large)
 
     def descend() -> None:  # the last loss, a forward pass more, counts as part of the steps
-        train.train(model, views, LOSS, steps=steps, **settings)
+        train.train(model, views, LOSS, recipe, amp=True, observe_steps=[])
 
     work = {
         "copy": lambda: other.copy_(large),

@@ -46,9 +46,9 @@ def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
     names["steps"] = steps
     method, drawn = names["methods"][0], [names["views_and_probe"](s) for s in names["run"].seeds]
 
-    def training(record_steps):
+    def training(observe_steps):
         def work():
-            names["kept"] = record_steps
+            names["kept"] = observe_steps
             return names["repetitions"](method, 0, drawn)
 
         return work

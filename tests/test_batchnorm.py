@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ssltheory import train
 from ssltheory.chapters.batch_norm_partitions import experiment
 from ssltheory.errors import InputError
 from ssltheory.theory import splines
@@ -68,7 +69,7 @@ def test_a_constant_unit_is_refused():
 
 def test_training_in_a_stack_is_training_alone():
     x, y = normal(2, 40, 1, 3, 3), torch.arange(80).view(2, 40) % 3
-    settings = {"steps": 12, "lr": 0.1, "record_steps": [12], "seed": 5}
+    recipe, options = train.Recipe(steps=12, lr=0.1, seed=5), {"observe_steps": [12]}
 
     def nets():
         return [
@@ -78,13 +79,13 @@ def test_training_in_a_stack_is_training_alone():
         ]
 
     stacked, alone = nets(), nets()[2]
-    curve = experiment.trained(stacked, x, y, 10, **settings).curve
+    curve = experiment.trained(stacked, x, y, 10, recipe, **options).curve
     assert curve.shape == (13, 4)
-    single = experiment.trained([alone], x[:1], y[:1], 10, **settings).curve
+    single = experiment.trained([alone], x[:1], y[:1], 10, recipe, **options).curve
     assert not torch.allclose(curve[0], curve[-1])
     one = [net.eval()(x[0]) for net in (stacked[2], stacked[0])]
     assert not torch.allclose(*one)
-    both = experiment.trained(nets()[::2], x[:1], y[:1], 10, **settings).curve
+    both = experiment.trained(nets()[::2], x[:1], y[:1], 10, recipe, **options).curve
     torch.testing.assert_close(both[:, 1], single, rtol=1e-4, atol=1e-5)
 
 

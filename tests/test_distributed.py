@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import os
-import re
 import signal
 import threading
 from functools import partial
@@ -19,7 +18,7 @@ from ssltheory import losses, train
 from ssltheory.book import registry, scales
 from ssltheory.errors import InputError, RunError
 from ssltheory.models import encoders, predictors
-from ssltheory.train import distributed
+from ssltheory.train import distributed, loop, objective
 
 SECONDS = 300  # for one launch; a quiet machine takes a tenth
 IMAGES, PIXELS, DIM = 16, 6, 4
@@ -99,8 +98,8 @@ def trained(name, **settings):
     make, loss, after_step = CASES[name]
     model = make()
     views = train.pairs(*two_views(*([2] if "stack" in name else [])))
-    settings |= {"steps": 2, "lr": 0.01, "record_steps": [], "after_step": after_step}
-    curve = train.train(model, views, loss, **settings).curve
+    settings |= {"observe_steps": [], "after_step": after_step}
+    curve = train.train(model, views, loss, train.Recipe(steps=2, lr=0.01), **settings).curve
     gradients = [p.grad for p in model.parameters() if p.requires_grad]
     state = [v for k, v in model.state_dict().items() if not k.endswith((".moment", ".count"))]
     parts = {"losses": [curve], "gradients": gradients, "model": state}
@@ -125,11 +124,13 @@ FAULTS = {
 def with_fault(fault):
     """As ``trained``, with a part of ``distributed`` replaced where ``train`` looks it up."""
     name, parts = FAULTS[fault]
-    train.distributed = SimpleNamespace(**vars(distributed) | parts)
+    for module in (loop, objective):
+        module.distributed = SimpleNamespace(**vars(distributed) | parts)
     try:
         return trained(name)
     finally:
-        train.distributed = distributed
+        for module in (loop, objective):
+            module.distributed = distributed
 
 
 def everything():
@@ -255,10 +256,10 @@ def dies_once(folder: Path, deaths: int = 1):
             (folder / f"death-{os.getpid()}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    settings = {"steps": 8, "lr": 0.01, "after_step": after_step}
-    settings |= {"checkpoint": folder / "run.pt", "checkpoint_every": 0.0}
-    views = train.pairs(*two_views(), batch_size=8)
-    return train.train(encoder(True), views, losses.vicreg, **settings).curve
+    views, recipe = train.pairs(*two_views(), batch_size=8), train.Recipe(steps=8, lr=0.01)
+    settings = {"checkpoint": train.Checkpoint(folder / "run.pt", every=0.0)}
+    settings |= {"after_step": after_step}
+    return train.train(encoder(True), views, losses.vicreg, recipe, **settings).curve
 
 
 @pytest.mark.slow
@@ -277,9 +278,25 @@ def test_a_killed_process_starts_again_from_the_checkpoint(tmp_path):
 # What is refused, or fails
 
 
-def test_a_refusal_and_an_error_of_the_function_are_told(group):
-    *_, message = ENDS[group["number"]]
-    assert re.match(message, group["raised"], re.S)
+def unevenly():
+    views, recipe = train.pairs(*two_views(), batch_size=7), train.Recipe(steps=1, lr=0.01)
+    return train.train(encoder(False), views, losses.vicreg, recipe)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused():
+    with pytest.raises(
+        InputError, match=r"^7 images cannot be shared out evenly among 2 processes"
+    ):
+        launch(unevenly, processes=2)
+
+
+def divides_by_zero():
+    raise ZeroDivisionError("a planted fault")
+
+
+def test_an_error_of_the_function_is_told():
+    with pytest.raises(RunError, match=r"of 2 failed, after 0 restarts: (?s:.*)a planted fault"):
+        launch(divides_by_zero, processes=2, restarts=0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ssltheory import train
 from ssltheory.chapters.guillotine import experiment
 from ssltheory.errors import InputError
 from ssltheory.measure import probes
@@ -91,15 +92,15 @@ def test_cuts_lie_after_every_relu(encoder, before):
 def test_networks_side_by_side_are_each_trained(method, images):
     y = torch.arange(40).remainder(4).repeat(3, 1)
     variants = [experiment.Variant(method)]
-    how = {"steps": 3, "lr": 0.1, "record_steps": [3]}
+    recipe, how = train.Recipe(steps=3, lr=0.1), {"observe_steps": [3]}
     classes = 4 if method == "supervised" else 0
 
     def nets(seeds):
         return [experiment.network("mlp", (1, 8, 8), 8, 8, 4, 2, classes, s) for s in seeds]
 
     many, alone, start = nets(range(3)), nets([0]), nets([0])[0]
-    assert experiment.trained(many, variants, images, y, 8, lambda v: v, **how) > 0
-    experiment.trained(alone, variants, images[:1], y[:1], 8, lambda v: v, **how)
+    assert experiment.trained(many, variants, images, y, 8, lambda v: v, recipe, **how) > 0
+    experiment.trained(alone, variants, images[:1], y[:1], 8, lambda v: v, recipe, **how)
     for net in (*many, *alone):
         assert not torch.equal(net.head[1].weight, start.head[1].weight)
     assert not torch.equal(many[0].head[1].weight, many[1].head[1].weight)
@@ -107,11 +108,11 @@ def test_networks_side_by_side_are_each_trained(method, images):
 
 def test_side_by_side_is_as_alone(images):
     """Two methods in one stack: SimCLR gets what it gets by itself."""
-    y, how = torch.zeros(1, 40, dtype=torch.int64), {"steps": 1, "lr": 0.1, "record_steps": [1]}
+    y, how = torch.zeros(1, 40, dtype=torch.int64), (8, lambda v: v, train.Recipe(steps=1, lr=0.1))
     first, second, lonely = (experiment.network("mlp", (1, 8, 8), 8, 8, 4, 2) for _ in range(3))
     both = [experiment.Variant(), experiment.Variant("vicreg", covariance=3.0)]
-    experiment.trained([first, second], both, images[:1], y, 8, lambda v: v, **how)
-    experiment.trained([lonely], both[:1], images[:1], y, 8, lambda v: v, **how)
+    experiment.trained([first, second], both, images[:1], y, *how, observe_steps=[1])
+    experiment.trained([lonely], both[:1], images[:1], y, *how, observe_steps=[1])
     assert torch.allclose(first.head[1].weight, lonely.head[1].weight, atol=1e-6)
     assert not torch.allclose(first.head[1].weight, second.head[1].weight, atol=1e-3)
 

@@ -182,7 +182,8 @@ def test_a_linear_network_on_equal_views_takes_the_left_step():
     gamma, v = torch.linalg.eigh(x.mT @ x / 50)
     c = w @ (x.mT @ x / 50) @ w.mT
     step = theory.left_preconditioned(0.1)((w @ v).numpy(), c.numpy(), gamma.numpy())
-    train.train(model, train.pairs(x, x), preconditioned(barlow_twins, 0.1), steps=1, lr=1e-3)
+    loss, recipe = preconditioned(barlow_twins, 0.1), train.Recipe(steps=1, lr=1e-3)
+    train.train(model, train.pairs(x, x), loss, recipe)
     assert torch.allclose(model.weight.detach(), w - 1e-3 * torch.from_numpy(step) @ v.mT)
 
 
@@ -195,9 +196,10 @@ def test_it_resumes_from_a_checkpoint_and_knows_its_eps(tmp_path):
     x = randn(20, 5).float()
 
     def run(eps):
-        settings = {"steps": 4, "lr": 1e-3, "checkpoint": tmp_path / "c.pt"}
-        loss = preconditioned(barlow_twins, eps)
-        return train.train(encoders.linear(5, 2), train.pairs(x, x), loss, **settings)
+        loss, recipe = preconditioned(barlow_twins, eps), train.Recipe(steps=4, lr=1e-3)
+        checkpoint = train.Checkpoint(tmp_path / "c.pt")
+        views = train.pairs(x, x)
+        return train.train(encoders.linear(5, 2), views, loss, recipe, checkpoint=checkpoint)
 
     assert torch.equal(run(0.1).curve, run(0.1).curve)
     with pytest.raises(InputError, match="eps"):

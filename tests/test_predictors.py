@@ -208,7 +208,8 @@ def run(model, steps=8, every=1, **choices):
     x = normal(30, 10)
     views = train.pairs(x, x + 0.3 * normal(30, 10, seed=1), batch_size=12)
     hook = functools.partial(predictors.after_step, every=every)
-    return train.train(model, views, losses.byol, steps=steps, lr=0.05, after_step=hook, **choices)
+    recipe = train.Recipe(steps=steps, lr=0.05)
+    return train.train(model, views, losses.byol, recipe, after_step=hook, **choices)
 
 
 @pytest.mark.parametrize("target_seed", [None, 3])
@@ -251,12 +252,12 @@ def test_an_interrupted_run_ends_where_the_other_does(learn, tmp_path):
 
     interrupt = [KeyboardInterrupt]
 
-    def record(step, model, loss):
+    def observe(step, model, loss):
         if interrupt:
             raise interrupt.pop()
 
-    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_every": 0, "every": 3}
-    options |= {"record": record, "record_steps": [5]}
+    options = {"checkpoint": train.Checkpoint(tmp_path / "run.pt", every=0), "every": 3}
+    options |= {"observe": observe, "observe_steps": [5]}
     with pytest.raises(KeyboardInterrupt):
         run(parts, **options)
     resumed = run(fresh, **options)
@@ -279,7 +280,7 @@ def test_overwriting_now_and_then_leaves_descent_in_between():
 
     x = normal(30, 10)
     views = train.pairs(x, x + 0.3 * normal(30, 10, seed=1))
-    train.train(model, views, losses.byol, steps=7, lr=0.05, after_step=after)
+    train.train(model, views, losses.byol, train.Recipe(steps=7, lr=0.05), after_step=after)
     assert found == [True, False, False, True, False, False, True]
 
 

@@ -60,9 +60,9 @@ def test_a_stack_learns_as_its_members_do():
         return body
 
     def trained(net, x, y):
-        settings = {"steps": 40, "lr": 0.1, "momentum": 0.9}
+        recipe = train.Recipe(steps=40, lr=0.1, momentum=0.9)
         views = supervised.labelled(x, y, lambda x, generator: x, 30)
-        train.train(supervised.Classifier(net), views, supervised.cross_entropy, **settings)
+        train.train(supervised.Classifier(net), views, supervised.cross_entropy, recipe)
         return encoders.embed(net, x if x.ndim == 4 else x.flatten(0, 1))
 
     alone = [trained(net(s), x[s], y[s]) for s in (0, 1)]

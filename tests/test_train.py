@@ -3,11 +3,11 @@
 import copy
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -27,7 +27,17 @@ from ssltheory.models.encoders import (
     small_conv,
     stack,
 )
-from ssltheory.train import LARS, augmented, learning_rates, log_steps, pairs, train
+from ssltheory.train import (
+    LARS,
+    Checkpoint,
+    Recipe,
+    augmented,
+    learning_rates,
+    log_steps,
+    pairs,
+    stage,
+    train,
+)
 
 torch.set_num_threads(2)
 X = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
@@ -69,7 +79,7 @@ def test_full_batch_descent_equals_a_loop_by_hand(momentum):
     lr = 0.02 * (1 - momentum)
     model = initialise_(mlp((64, 16, 4)), seed=2, scale=0.5)
     expected = by_hand(copy.deepcopy(model), a, b, 100, lr, momentum)
-    result = train(model, pairs(a, b), spectral, steps=100, lr=lr, momentum=momentum)
+    result = train(model, pairs(a, b), spectral, Recipe(steps=100, lr=lr, momentum=momentum))
     torch.testing.assert_close(result.curve, expected, rtol=1e-5, atol=1e-6)
     assert expected[-1] < 0.5 * expected[0]
     assert result.steps.tolist() == log_steps(100)
@@ -77,11 +87,76 @@ def test_full_batch_descent_equals_a_loop_by_hand(momentum):
     torch.testing.assert_close(result.times, lr * result.steps.double() / (1 - momentum))
 
 
+def test_a_quadratic_decays_by_its_closed_form():
+    """Half of Σ γ_i w_i²: without momentum every update takes lr_k (γ_i + weight decay) of w_i."""
+    gamma = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+    model = linear(3, 3).double()
+    nn.init.eye_(model.weight)
+    x = gamma.sqrt().diag()  # rows √γ_i e_i: z_i = √γ_i w_i
+
+    def loss(z_a, z_b):
+        return (z_a * z_b).sum() / 2
+
+    recipe = Recipe(steps=40, lr=0.2, weight_decay=0.1, schedule="cosine", warmup=8)
+    look = {"observe": lambda step, model, loss: model.weight, "observe_steps": range(41)}
+    result = train(model, pairs(x, x), loss, recipe, **look)
+    kept = (1 - recipe.rates()[:, None] * (gamma + 0.1)).cumprod(0)
+    w = torch.cat([torch.ones(1, 3, dtype=torch.float64), kept])
+    seen = torch.stack(result.observations)
+    torch.testing.assert_close(seen, w.diag_embed(), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(result.curve, (gamma * w**2).sum(1) / 2, rtol=1e-12, atol=1e-14)
+
+
+def torch_loop(model, views, loss, recipe, after_step):
+    """The loop as torch's tutorials write it, where nothing is observed, kept or shared."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    settings = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "fused": True}
+    optimizer = torch.optim.SGD(parameters, recipe.lr, **settings)
+    curve = []
+    for step, rate in enumerate([*recipe.rates().tolist(), 0.0]):
+        a, b = views(generator)
+        value = loss(model(a), model(b))
+        curve.append(value.detach())
+        if step < recipe.steps:
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            after_step(step + 1, model)
+    return torch.stack(curve)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "batchnorm", "target"])
+def test_the_loop_as_in_torchs_tutorials_gives_the_same_bits(kind):
+    loss = spectral
+    model = initialise_(mlp((64, 16, 8), batch_norm=kind == "batchnorm"), seed=3, scale=0.5)
+    if kind == "target":
+        model, loss = Averaged(), cosine
+    recipe = Recipe(
+        steps=30, lr=0.02, momentum=0.9, weight_decay=1e-3, schedule="cosine", warmup=5, seed=7
+    )
+    own, views, steps = copy.deepcopy(model), augmented(X, noisy, 32), []
+
+    def after_step(step, model):
+        steps.append(step)
+        if kind == "target":
+            model.follow(step, model)
+
+    result = train(model, views, loss, recipe, after_step=after_step)
+    expected = torch_loop(own, views, loss, recipe, after_step)
+    assert torch.equal(result.curve, expected)
+    assert result.curve[-1] < result.curve[0]
+    for name, value in own.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+    assert steps == 2 * list(range(1, 31))
+
+
 def test_float64_stays_float64():
     a, b = (v.double() for v in fixed_pairs())
     model = linear(64, 4).double()
     expected = by_hand(copy.deepcopy(model), a, b, 10, 0.01)
-    curve = train(model, pairs(a, b), spectral, steps=10, lr=0.01).curve
+    curve = train(model, pairs(a, b), spectral, Recipe(steps=10, lr=0.01)).curve
     assert curve.dtype == torch.float64
     torch.testing.assert_close(curve, expected.double(), rtol=1e-6, atol=0)
 
@@ -99,10 +174,10 @@ def test_schedules():
 
 def test_the_scheduled_rate_is_the_one_applied():
     a, b = fixed_pairs()
-    settings = {"steps": 6, "lr": 0.02, "schedule": "cosine", "warmup": 2}
+    recipe = Recipe(steps=6, lr=0.02, schedule="cosine", warmup=2)
     model = linear(64, 4)
     hand = copy.deepcopy(model)
-    result = train(model, pairs(a, b), spectral, record_steps=range(7), **settings)
+    result = train(model, pairs(a, b), spectral, recipe, observe_steps=range(7))
     rates = learning_rates(6, 0.02, "cosine", 2)
     for rate in rates.tolist():
         spectral(hand(a), hand(b)).backward()
@@ -129,10 +204,11 @@ def test_times_are_those_of_gradient_flow(settings):
     def c(step, model, loss):
         return gamma * model.weight.item() ** 2
 
-    result = train(model, pairs(x, x), spectral, steps=1500, lr=lr, record=c, **settings)
+    recipe = Recipe(steps=1500, lr=lr, **settings)
+    result = train(model, pairs(x, x), spectral, recipe, observe=c)
     p = 1 / (1 + (1 / p_0 - 1) * torch.exp(-8 * gamma * result.times))
     assert p[-1] > 0.7
-    torch.testing.assert_close(torch.tensor(result.records).double(), p, rtol=0, atol=0.02)
+    torch.testing.assert_close(torch.tensor(result.observations).double(), p, rtol=0, atol=0.02)
     late = 1 / (1 + (1 / p_0 - 1) * torch.exp(-8 * gamma * 1.1 * result.times))
     assert (p - late).abs().max() > 0.05  # a clock 10 % off would show
 
@@ -176,7 +252,7 @@ def test_groups_have_rates_and_decay_of_their_own(optimizer):
     def change(**own):
         model = mlp((64, 8, 4), bias=False)
         before = [p.detach().clone() for p in model.parameters()]
-        train(model, pairs(a, b), spectral, optimizer=optimizer, **settings, **own)
+        train(model, pairs(a, b), spectral, Recipe(optimizer=optimizer, **settings, **own))
         return [after - p for after, p in zip(model.parameters(), before, strict=True)]
 
     (hidden, last), plain = change(groups={"3": {"lr_scale": 5.0}}), change()
@@ -192,22 +268,23 @@ def test_groups_have_rates_and_decay_of_their_own(optimizer):
 
 def test_a_checkpoint_of_other_groups_is_refused(tmp_path):
     a, b = fixed_pairs()
-    settings = {"steps": 3, "lr": 0.01, "checkpoint": tmp_path / "c.pt"}
-    train(mlp((64, 8, 4)), pairs(a, b), spectral, groups={"3": {"lr_scale": 5.0}}, **settings)
+    one, other = Recipe(steps=3, lr=0.01, groups={"3": {"lr_scale": 5.0}}), Recipe(steps=3, lr=0.01)
+    checkpoint = Checkpoint(tmp_path / "c.pt")
+    train(mlp((64, 8, 4)), pairs(a, b), spectral, one, checkpoint=checkpoint)
     with pytest.raises(InputError, match="with groups ="):
-        train(mlp((64, 8, 4)), pairs(a, b), spectral, **settings)
+        train(mlp((64, 8, 4)), pairs(a, b), spectral, other, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize(
     ("build", "lr"), [(lambda: mlp((64, 16, 4)), 0.02), (lambda: small_conv(1, (4, 8)), 0.2)]
 )
 def test_stacked_seeds_equal_separate_runs(build, lr):
-    settings = {"steps": 25, "lr": lr, "momentum": 0.5, "weight_decay": 1e-3, "seed": 5}
+    recipe = Recipe(steps=25, lr=lr, momentum=0.5, weight_decay=1e-3, seed=5)
     views = augmented(X, noisy, batch_size=32)
 
     members = [initialise_(build(), seed) for seed in range(3)]
-    together = train(stack(members), views, spectral, **settings)
-    separate = [train(member, views, spectral, **settings) for member in members]
+    together = train(stack(members), views, spectral, recipe)
+    separate = [train(member, views, spectral, recipe) for member in members]
     assert together.losses.shape == (len(together.steps), 3)
     expected = torch.stack([r.curve for r in separate], -1)
     torch.testing.assert_close(together.curve, expected, rtol=1e-4, atol=1e-5)
@@ -215,7 +292,7 @@ def test_stacked_seeds_equal_separate_runs(build, lr):
 
 
 class Counted:
-    """A generator-driven augmentation and a record that can stop the run."""
+    """What follows each update; it can stop the run."""
 
     def __init__(self, stop=None):
         self.stop = stop
@@ -226,7 +303,7 @@ class Counted:
 
 
 def run(path, stop=None, **changes):
-    """Minibatches, momentum, noise, BatchNorm, records: all that a checkpoint must hold."""
+    """Minibatches, momentum, noise, BatchNorm, observations: all that a checkpoint must hold."""
     settings = {"steps": 24, "lr": 0.05, "momentum": 0.9, "schedule": "cosine", "seed": 3}
     settings |= {"x": X, "loss": spectral, "init": 0} | changes
     x, loss, init = (settings.pop(key) for key in ("x", "loss", "init"))
@@ -235,11 +312,10 @@ def run(path, stop=None, **changes):
         model,
         augmented(x, noisy, batch_size=64),
         loss,
-        record=lambda step, m, loss: {"w": m[1].weight, "step": step, "loss": loss.item()},
+        Recipe(**settings),
+        observe=lambda step, m, loss: {"w": m[1].weight, "step": step, "loss": loss.item()},
         after_step=Counted(stop),
-        checkpoint=path,
-        checkpoint_every=0.0,
-        **settings,
+        checkpoint=Checkpoint(path, every=0.0) if path else None,
     )
     return model, result
 
@@ -247,8 +323,8 @@ def run(path, stop=None, **changes):
 def same(ours, theirs):
     (model, result), (other, expected) = ours, theirs
     torch.testing.assert_close(result.curve, expected.curve, rtol=1e-6, atol=1e-6)
-    assert len(result.records) == len(expected.records) == len(expected.steps)
-    for r, e in zip(result.records, expected.records, strict=True):
+    assert len(result.observations) == len(expected.observations) == len(expected.steps)
+    for r, e in zip(result.observations, expected.observations, strict=True):
         torch.testing.assert_close(r, e, rtol=1e-6, atol=1e-6)
     for key, value in other.state_dict().items():
         torch.testing.assert_close(model.state_dict()[key], value, rtol=1e-6, atol=1e-6)
@@ -339,16 +415,14 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, damage):
 
 def test_at_the_deadline_it_pauses_and_the_same_call_goes_on(tmp_path):
     a, b = fixed_pairs()
-    settings = {"steps": 20, "lr": 0.01, "momentum": 0.9}
-    whole = train(linear(64, 4), pairs(a, b), spectral, **settings)
-    settings |= {"checkpoint": tmp_path / "c.pt", "deadline": 0.0}  # long past: one update a call
+    recipe = Recipe(steps=20, lr=0.01, momentum=0.9)
+    whole = train(linear(64, 4), pairs(a, b), spectral, recipe)
+    past = Checkpoint(tmp_path / "c.pt", deadline=0.0)  # one update a call
     for step in range(1, 21):
         with pytest.raises(Paused, match=f"time is up at step {step} of 20"):
-            train(linear(64, 4), pairs(a, b), spectral, **settings)
-    cut = train(linear(64, 4), pairs(a, b), spectral, **settings)
+            train(linear(64, 4), pairs(a, b), spectral, recipe, checkpoint=past)
+    cut = train(linear(64, 4), pairs(a, b), spectral, recipe, checkpoint=past)
     torch.testing.assert_close(cut.curve, whole.curve)
-    with pytest.raises(InputError, match="a deadline needs a checkpoint"):
-        train(linear(64, 4), pairs(a, b), spectral, steps=5, lr=0.1, deadline=0.0)
 
 
 @pytest.mark.parametrize(
@@ -374,10 +448,37 @@ def test_another_weight_in_a_closure_is_refused(tmp_path):
     def loss(weight):
         return lambda a, b: spectral(a, b, weight)
 
+    one, other = torch.tensor([1.0, 1.01])  # tensors have no name: the first loss tells
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run.pt", 5, loss=loss(1.0))
+        run(tmp_path / "run.pt", 5, loss=loss(one))
     with pytest.raises(InputError, match="another loss"):
-        run(tmp_path / "run.pt", loss=loss(1.01))
+        run(tmp_path / "run.pt", loss=loss(other))
+
+
+@pytest.mark.parametrize("told_by", ["code", "captured value"])
+def test_another_loss_of_one_name_and_first_value_is_refused(tmp_path, told_by):
+    """A stopped gradient changes the training, and neither the name of a closure nor the loss at step 0."""
+
+    def flagged(stop):
+        return lambda a, b: spectral(a, b.detach() if stop else b)
+
+    pair = [flagged(False), flagged(True)]
+    if told_by == "code":
+        pair = [lambda a, b: spectral(a, b), lambda a, b: spectral(a, b.detach())]
+    assert pair[0].__qualname__ == pair[1].__qualname__
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run.pt", 5, loss=pair[0])
+    with pytest.raises(InputError, match="was written with loss = "):
+        run(tmp_path / "run.pt", loss=pair[1])
+    same(run(tmp_path / "run.pt", loss=pair[0]), run(None, loss=pair[0]))
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    run(path, steps=2)
+    torch.save(torch.load(path, weights_only=True) | {"format": 1}, path)
+    with pytest.raises(InputError, match=r"is of an older version of ssltheory: delete it"):
+        run(path, steps=2)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_failed_run(tmp_path):
@@ -393,9 +494,8 @@ def test_divergence_stops_with_step_rate_and_remedy(tmp_path):
             initialise_(linear(64, 4), scale=3.0),
             pairs(a, b),
             spectral,
-            steps=3000,
-            lr=1.0,
-            checkpoint=tmp_path / "run.pt",
+            Recipe(steps=3000, lr=1.0),
+            checkpoint=Checkpoint(tmp_path / "run.pt"),
         )
     message = str(error.value)
     assert "learning rate 1)" in message
@@ -411,41 +511,36 @@ def test_divergence_of_one_seed_names_it_and_step_0_names_the_data():
     a, b = fixed_pairs()
     members = [initialise_(linear(64, 4), scale=s) for s in (0.1, 1e5, 0.1)]
     with pytest.raises(RunError, match=r"of seeds \[1\] became"):
-        train(stack(members), pairs(a, b), spectral, steps=50, lr=1e-3)
+        train(stack(members), pairs(a, b), spectral, Recipe(steps=50, lr=1e-3))
     with pytest.raises(RunError, match=r"NaN at step 0.*before any update"):
-        train(linear(64, 4), pairs(a * torch.nan, b), spectral, steps=50, lr=1e-3)
+        train(linear(64, 4), pairs(a * torch.nan, b), spectral, Recipe(steps=50, lr=1e-3))
 
 
-def test_records_are_copies_at_their_steps():
+def test_observations_are_copies_at_their_steps():
     a, b = fixed_pairs()
 
-    def record(step, model, loss):
+    def observe(step, model, loss):
         with measuring(model):
             return step, model.weight, {"loss": loss, "mean": model(a).mean(0).numpy()}
 
-    result = train(
-        linear(64, 4),
-        pairs(a, b),
-        spectral,
-        steps=9,
-        lr=0.01,
-        record=record,
-        record_steps=[9, 0, 4],
-    )
-    assert [r[0] for r in result.records] == result.steps.tolist() == [0, 4, 9]
-    assert not result.records[0][1].allclose(result.records[1][1])
-    torch.testing.assert_close(result.records[0][1], linear(64, 4).weight.detach())
-    for (_, w, measured), loss in zip(result.records, result.losses, strict=True):
+    recipe = Recipe(steps=9, lr=0.01)
+    look = {"observe": observe, "observe_steps": [9, 0, 4]}
+    result = train(linear(64, 4), pairs(a, b), spectral, recipe, **look)
+    seen = result.observations
+    assert [step for step, *_ in seen] == result.steps.tolist() == [0, 4, 9]
+    assert not seen[0][1].allclose(seen[1][1])
+    torch.testing.assert_close(seen[0][1], linear(64, 4).weight.detach())
+    for (_, w, measured), loss in zip(seen, result.losses, strict=True):
         torch.testing.assert_close(measured["loss"], loss)
         torch.testing.assert_close(spectral(a @ w.T, b @ w.T), loss)
         torch.testing.assert_close(measured["mean"], (a @ w.T).mean(0))
-    with pytest.raises(InputError, match="record returned a object"):
-        train(linear(64, 4), pairs(a, b), spectral, steps=1, lr=1, record=lambda *_: object())
+    with pytest.raises(InputError, match="observe returned a object"):
+        train(linear(64, 4), pairs(a, b), spectral, recipe, observe=lambda *_: object())
 
 
 def test_each_view_has_its_own_forward_pass():
     model = small_conv(1, (4,))
-    train(model, augmented(X, noisy, 16), spectral, steps=3, lr=0.01)
+    train(model, augmented(X, noisy, 16), spectral, Recipe(steps=3, lr=0.01))
     assert model[1].num_batches_tracked.item() == 2 * (3 + 1)
     assert model.training
 
@@ -472,36 +567,13 @@ def test_bfloat16_is_for_the_forward_pass_alone():
         seen.append(z_a.dtype)
         return spectral(z_a, z_b)
 
-    model = small_conv(1, (8, 8))
-    half = train(model, augmented(X, noisy, 64), loss, steps=5, lr=0.01, amp=True)
-    full = train(small_conv(1, (8, 8)), augmented(X, noisy, 64), loss, steps=5, lr=0.01, amp=False)
+    model, views, recipe = small_conv(1, (8, 8)), augmented(X, noisy, 64), Recipe(steps=5, lr=0.01)
+    half = train(model, views, loss, recipe, amp=True)
+    full = train(small_conv(1, (8, 8)), views, loss, recipe, amp=False)
     assert set(seen) == {torch.float32}
     assert model[0].weight.dtype == torch.float32
     assert not half.curve.equal(full.curve)
     torch.testing.assert_close(half.curve, full.curve, rtol=0.05, atol=0.05)
-
-
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile may need a C++ compiler: g++")
-def test_a_compiled_model_takes_the_same_steps(monkeypatch):
-    """A linear model: its compiled code calls the library's products, so that nothing waits for g++."""
-    real, compiled = torch.compile, []
-
-    def observed(model):
-        compiled.append(real(model))
-        return compiled[-1]
-
-    monkeypatch.setattr(torch, "compile", observed)
-    a, b = fixed_pairs()
-    models = [linear(64, 4) for _ in range(2)]
-    curves = [
-        train(model, pairs(a, b), spectral, steps=2, lr=0.02, compile=compile).curve
-        for model, compile in zip(models, (False, True), strict=True)
-    ]
-    assert len(compiled) == 1
-    assert isinstance(compiled[0], torch._dynamo.OptimizedModule)
-    torch.testing.assert_close(curves[1], curves[0], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(models[1].weight, models[0].weight, rtol=1e-5, atol=1e-6)
-    assert not models[0].weight.allclose(linear(64, 4).weight)
 
 
 class Averaged(nn.Module):
@@ -537,8 +609,9 @@ def test_a_target_network_fits_and_resumes(tmp_path):
                 raise KeyboardInterrupt
 
         views = augmented(X, noisy, 32)
-        settings = {"steps": 20, "lr": 0.05, "momentum": 0.9, "checkpoint_every": 0.0}
-        return model, train(model, views, cosine, after_step=follow, checkpoint=path, **settings)
+        recipe = Recipe(steps=20, lr=0.05, momentum=0.9)
+        where = Checkpoint(path, every=0.0) if path else None
+        return model, train(model, views, cosine, recipe, after_step=follow, checkpoint=where)
 
     whole = go(path=None)
     with pytest.raises(KeyboardInterrupt):
@@ -559,8 +632,7 @@ def test_resnets_train_a_few_steps(depth, stem, size, optimizer):
     x = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     before = encoder.conv1.weight.clone()
     views = augmented(x, partial(noisy, sigma=0.05), 2)
-    settings = {"steps": 2, "lr": 1e-3, "optimizer": optimizer, "channels_last": True}
-    result = train(model, views, spectral, **settings)
+    result = train(model, views, spectral, Recipe(steps=2, lr=1e-3, optimizer=optimizer))
     assert result.curve.isfinite().all()
     assert not encoder.conv1.weight.equal(before)
     assert encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last)
@@ -569,7 +641,8 @@ def test_resnets_train_a_few_steps(depth, stem, size, optimizer):
 def test_progress_counts_steps(tmp_path, monkeypatch):
     monkeypatch.setenv("SSLTHEORY_PROGRESS", str(tmp_path / "progress"))
     a, b = fixed_pairs()
-    train(linear(64, 4), pairs(a, b), spectral, steps=12, lr=0.01, description="descent")
+    recipe = Recipe(steps=12, lr=0.01)
+    train(linear(64, 4), pairs(a, b), spectral, recipe, description="descent")
     report = progress.last(tmp_path / "progress")
     assert report | {"description": "descent", "unit": "steps", "done": 12, "total": 12} == report
 
@@ -587,25 +660,54 @@ def test_progress_counts_steps(tmp_path, monkeypatch):
         ({"groups": {"head": {"lr_scale": 2.0}}}, "must name a part of the model"),
         ({"groups": {"weight": {"rate": 2.0}}}, "give 'lr_scale' or 'weight_decay'"),
         ({"groups": {"weight": {"lr_scale": -2.0}}}, "each 0 or more"),
-        ({"schedule": "linear"}, "schedule must be one of"),
+        ({"schedule": "linear"}, "'constant' or 'cosine', got 'linear'"),
         ({"warmup": 6}, r"warmup must be in \[0, 5\]"),
-        ({"record_steps": [0, 6]}, r"record_steps must be in \[0, 5\], got 0 to 6"),
-        ({"checkpoint_every": -1}, "checkpoint_every"),
     ],
 )
 def test_bad_settings_are_named_before_any_compute(change, named):
-    def never(generator):
-        raise AssertionError("drew views")
-
     with pytest.raises(InputError, match=named):
-        train(linear(4, 2), never, spectral, **({"steps": 5, "lr": 0.1} | change))
+        train(linear(4, 2), never, spectral, Recipe(**{"steps": 5, "lr": 0.1} | change))
+
+
+def never(generator):
+    raise AssertionError("drew views")
+
+
+def test_bad_arguments_are_named_before_any_compute():
+    recipe = Recipe(steps=5, lr=0.1)
+    with pytest.raises(InputError, match=r"observe_steps must be in \[0, 5\], got 0 to 6"):
+        train(linear(4, 2), never, spectral, recipe, observe_steps=[0, 6])
+    with pytest.raises(InputError, match="chunk_size must be 1 or more, got 0"):
+        train(linear(4, 2), never, spectral, recipe, chunk_size=0)
+    with pytest.raises(InputError, match="every must be 0 seconds or more"):
+        Checkpoint("run.pt", every=-1)
 
 
 def test_losses_of_the_wrong_shape_are_named():
     a, b = fixed_pairs()
+    views, recipe = pairs(a, b), Recipe(steps=5, lr=0.1)
     with pytest.raises(InputError, match="must be a scalar"):
-        train(linear(64, 4), pairs(a, b), lambda a, b: a * b, steps=5, lr=0.1)
+        train(linear(64, 4), views, lambda a, b: a * b, recipe)
     with pytest.raises(InputError, match="with SGD"):
-        train(stack([linear(64, 4)]), pairs(a, b), spectral, steps=5, lr=0.1, optimizer="lars")
+        train(stack([linear(64, 4)]), views, spectral, replace(recipe, optimizer="lars"))
     with pytest.raises(InputError, match="requires a gradient"):
-        train(linear(64, 4).requires_grad_(False), pairs(a, b), spectral, steps=5, lr=0.1)
+        train(linear(64, 4).requires_grad_(False), views, spectral, recipe)
+
+
+def test_a_stage_is_computed_once_and_pauses_when_time_is_up(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(None)
+        return {"curve": torch.arange(3), "names": ["a"]}
+
+    with pytest.raises(Paused, match="time is up after the stage 'one'"):
+        stage("one", compute, tmp_path, deadline=0.0)
+    arrays = stage("one", compute, tmp_path, deadline=0.0)
+    assert len(calls) == 1
+    assert arrays.keys() == {"curve", "names", "one_seconds"}
+    assert torch.equal(arrays["curve"], torch.arange(3))
+    stage("two", compute, tmp_path, deadline=math.inf)
+    stage("one", compute)  # kept nowhere
+    assert len(calls) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pt", "two.pt"]

@@ -253,7 +253,7 @@ import sys, torch
 from pathlib import Path
 from ssltheory import losses
 from ssltheory.errors import RunError
-from ssltheory.train import train
+from ssltheory.train import Checkpoint, Recipe, train
 
 torch.manual_seed(0)
 model = torch.nn.Linear(512, 512)
@@ -261,10 +261,10 @@ x = torch.randn(64, 512)
 def views(generator):
     noise = torch.randn(2, *x.shape, generator=generator)
     return x + 0.1 * noise[0], x + 0.1 * noise[1]
-path = sys.argv[1] if len(sys.argv) > 1 else None
+checkpoint = Checkpoint(sys.argv[1], every=0.0) if len(sys.argv) > 1 else None
 try:
-    result = train(model, views, losses.vicreg, steps=12, lr=1e-3, momentum=0.9, seed=0,
-                   checkpoint=path, checkpoint_every=0.0 if path else 60.0)
+    recipe = Recipe(steps=12, lr=1e-3, momentum=0.9)
+    result = train(model, views, losses.vicreg, recipe, checkpoint=checkpoint)
 except RunError as error:
     print(error)
     sys.exit(1)

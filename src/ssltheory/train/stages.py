@@ -1,4 +1,4 @@
-"""A long run in pieces: the results of each piece are kept, and the run pauses between pieces when its time is up."""
+"""A long run in stages: what a stage computed is file, and the run pauses after one when its time is up."""
 
 import time
 from collections.abc import Callable
@@ -10,42 +10,42 @@ import torch
 from ssltheory.errors import Paused
 
 
-def once(
+def stage(
     name: str,
-    piece: Callable[[], dict[str, Any]],
+    compute: Callable[[], dict[str, Any]],
     folder: Path | None = None,
     deadline: float | None = None,
 ) -> dict[str, Any]:
-    """The results of a piece of a long run and its seconds: computed, or read if an earlier run has kept them.
+    """The arrays of a stage, and its seconds: computed, or read where an earlier run has kept them.
 
     Args:
-        name: of the piece.
-        piece: returns tensors, lists or numbers by name.
-        folder: where to keep the results; None: nothing is kept.
-        deadline: the ``time.monotonic()`` after which the results are kept and the run pauses.
+        name: of the stage.
+        compute: returns tensors, lists or numbers by name.
+        folder: where to keep them; None: nothing is kept.
+        deadline: the ``time.monotonic()`` past which the run pauses, with what was computed kept.
 
     Returns:
-        The results by name, with ``{name}_seconds``.
+        What ``compute`` returned, with ``<name>_seconds``, its wall time.
 
     Raises:
-        Paused: after the deadline.
+        Paused: past the deadline.
     """
-    kept = folder / f"{name}.pt" if folder else None
-    if kept and kept.exists():
-        return torch.load(kept, weights_only=True)
+    file = folder / f"{name}.pt" if folder else None
+    if file and file.exists():
+        return torch.load(file, weights_only=True)
     start = time.perf_counter()
-    found = piece()
-    found[f"{name}_seconds"] = time.perf_counter() - start
-    if kept is None:
-        return found
-    write(kept, found)
+    arrays = compute()
+    arrays[f"{name}_seconds"] = time.perf_counter() - start
+    if file is None:
+        return arrays
+    write(file, arrays)
     if deadline is not None and time.monotonic() >= deadline:
-        raise Paused(f"time is up after the piece {name!r}: run the same to go on")
-    return found
+        raise Paused(f"time is up after the stage {name!r}: run the same to go on")
+    return arrays
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Save a state completely or not at all: in a file beside ``path`` that then replaces it."""
+    """Saves a state whole or not at all: beside ``path`` first, then in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)

@@ -1,7 +1,7 @@
 """Supervised training in the loop of ``train``: the second view of an image is its label.
 
-``train.train(Classifier(net), labelled(x, y, augment, n), cross_entropy, ...)``. To train several networks at once,
-use an ``encoders.stack``, with a leading axis of seeds on images and labels.
+``train.train(Classifier(net), labelled(x, y, augment, n), cross_entropy, recipe)``. Several networks at once are an
+``encoders.stack`` with a leading axis of seeds on images and labels.
 """
 
 from collections.abc import Callable

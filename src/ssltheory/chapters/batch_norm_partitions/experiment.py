@@ -242,7 +242,12 @@ def folds(
 
 
 def trained(
-    nets: Sequence[nn.Sequential], x: Tensor, y: Tensor, batch_size: int, **settings
+    nets: Sequence[nn.Sequential],
+    x: Tensor,
+    y: Tensor,
+    batch_size: int,
+    recipe: train.Recipe,
+    **options,
 ) -> train.Result:
     """Train ``variants × seeds`` classifiers of one shape in place, the variants of a seed on the same batches.
 
@@ -251,7 +256,8 @@ def trained(
         x: images ``(seeds, n, c, h, w)``.
         y: labels ``(seeds, n)``.
         batch_size: images for each step and network.
-        settings: of ``train.train``.
+        recipe: of the training.
+        options: of ``train.train``.
 
     Returns:
         The result of ``train.train``.
@@ -266,7 +272,7 @@ def trained(
             return images[0], labels[0]
         return images.repeat(variants, 1, 1, 1, 1), labels.repeat(variants, 1)
 
-    found = train.train(Classifier(model), draw, cross_entropy, **settings)
+    found = train.train(Classifier(model), draw, cross_entropy, recipe, **options)
     if not alone:
         state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):

@@ -213,7 +213,8 @@ def trained(
     y: Tensor,
     batch_size: int,
     normalise: Callable[[Tensor], Tensor],
-    **settings,
+    recipe: train.Recipe,
+    **options,
 ) -> float:
     """Train ``variants × seeds`` networks of one shape in place; a single one is not stacked.
 
@@ -224,7 +225,8 @@ def trained(
         y: labels ``(seeds, n)``.
         batch_size: images for each step and network.
         normalise: applied to views.
-        settings: of ``train.train``.
+        recipe: of the training.
+        options: of ``train.train``.
 
     Returns:
         Seconds spent in the loop.
@@ -243,7 +245,8 @@ def trained(
             Classifier(model),
             labelled(x, y, augment, batch_size),
             cross_entropy,
-            **settings,
+            recipe,
+            **options,
         )
     else:
         pairs = views(x, y, variants, batch_size)
@@ -257,7 +260,7 @@ def trained(
             each = [variant.loss(*z) for variant, *z in zip(variants, z_a, z_b, strict=True)]
             return each[0][0] if alone else torch.cat(each)
 
-        found = train.train(model, drawn, loss, **settings)
+        found = train.train(model, drawn, loss, recipe, **options)
     if not alone:
         state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):

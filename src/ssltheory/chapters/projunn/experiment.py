@@ -284,15 +284,12 @@ def gradient_shares(
             Classifier(net.to(x.device)),
             labelled(images, labels, lambda v, generator: v, batch_size),
             cross_entropy,
-            steps=steps,
-            lr=lr,
-            momentum=0.9,
-            record=share,
-            record_steps=looks,
-            seed=seed,
+            train.Recipe(steps=steps, lr=lr, momentum=0.9, seed=seed),
+            observe=share,
+            observe_steps=looks,
             description="gradients",
         )
-        rows.append(torch.stack(found.records, 1))
+        rows.append(torch.stack(found.observations, 1))
         last.append(taken_apart(net, *first))
     g = torch.cat(last)
     draw: dict[str, Any] = {"generator": Generator(x.device).manual_seed(seed), "device": x.device}
