@@ -1,8 +1,9 @@
 """Images as uint8 tensors, with labels beside them and the hash of where they came from.
 
 ``digits`` is embedded (scikit-learn's 1,797 handwritten digits). ``cifar10``, ``stl10`` and ``imagenette`` are
-torchvision's, fetched once by ``ssltheory data fetch``. Anything else is a path, or the bare name of something
-in the data folder: an image folder, a tar of one, or an ``.npz``. No data set is ever replaced by another.
+torchvision's, fetched once by ``ssltheory data fetch``; CIFAR-10's official binary version is read, too. Anything
+else is a path, or the bare name of something in the data folder: an image folder, a tar of one, or an ``.npz``. No data
+set is ever replaced by another.
 """
 
 import difflib
@@ -33,6 +34,16 @@ TORCHVISION = {
     "cifar10": "cifar-10-batches-py",
     "stl10": "stl10_binary",
     "imagenette": "imagenette2-160",
+}
+CIFAR10_BINARY = "cifar-10-batches-bin"
+#: Published MD5 sums of the binary version's batches, in the order of the images; the last is the test set.
+CIFAR10_MD5 = {
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 IMAGENETTE_IMAGES = 13_394  # torchvision verifies the archive, not what was unpacked
 ARCHIVE = re.compile(r"\.(tar|tar\.\w+|tgz)$")
@@ -83,6 +94,7 @@ class Source:
         splits: ``(n,)`` strings, or None where the data set has no split of its own.
         shape: ``(c, h, w)`` of every image, or None where they differ in size.
         read: indices -> list of uint8 ``(h, w, c)`` arrays.
+        version: which of the official versions was found, empty where there is only one.
     """
 
     name: str
@@ -91,6 +103,7 @@ class Source:
     splits: np.ndarray | None
     shape: tuple[int, int, int] | None
     read: Callable[[np.ndarray], list[np.ndarray]] = field(repr=False)
+    version: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -168,7 +181,7 @@ def find(name_or_path: str | os.PathLike) -> Source:
     if name == "digits":
         return _digits()
     if name in TORCHVISION:
-        return _torchvision(name)
+        return _official(name)
     path = Path(os.path.expanduser(name))
     there = os.path.exists(path)  # unlike Path's, False for whatever can be no path
     if not there and path.name == name and name:
@@ -224,7 +237,7 @@ def names() -> list[str]:
 
 
 def fetch(name: str) -> Source:
-    """Download one of torchvision's data sets into the data folder, with its checksum verified.
+    """Download one of torchvision's data sets into the data folder, with its checksum verified, unless it is there.
 
     Raises:
         InputError: if there is nothing to fetch under that name.
@@ -235,15 +248,19 @@ def fetch(name: str) -> Source:
     if name not in TORCHVISION:
         raise InputError(f"nothing to fetch for {name!r}: choose one of {', '.join(TORCHVISION)}")
     try:
+        return _official(name)
+    except InputError:  # not there, or damaged
+        pass
+    try:
         _torchvision_parts(name, download=True)
     except (
         Exception
-    ) as error:  # torchvision raises URLError, RuntimeError, OSError, EOFError, tarfile errors
+    ) as error:  # torchvision's: URLError, RuntimeError, OSError, EOFError, tarfile's
         raise RunError(
             f"{name} could not be fetched into {folder()}: {error}. Try again; if it fails at once, "
             f"download it by hand into that folder, in torchvision's layout"
         ) from error
-    return _torchvision(name)
+    return _official(name)
 
 
 def _digits() -> Source:
@@ -257,70 +274,129 @@ def _digits() -> Source:
     )
 
 
+def _official(name: str) -> Source:
+    """One of torchvision's data sets; ``cifar10`` in the python version or the binary one, whichever is whole."""
+    try:
+        return _torchvision(name)
+    except InputError:
+        if name != "cifar10" or not (folder() / CIFAR10_BINARY).exists():
+            raise
+        return _cifar10_binary()
+
+
+def _torchvision(name: str) -> Source:
+    kept = folder() / TORCHVISION[name]
+    try:
+        parts = _torchvision_parts(name, download=False)
+    except Exception as error:  # whatever torchvision meets in a missing or damaged file
+        if kept.exists():
+            raise _damaged(name, kept, _fault(kept, _sums(name)) or str(error)) from error
+        raise InputError(
+            f"{name} is not in {folder()}: run `ssltheory data fetch {name}`, "
+            f"or set SSLTHEORY_DATA to the folder that holds it"
+        ) from error
+    if name == "imagenette":
+        return _imagenette(parts)
+    if name == "cifar10":
+        return _arrays(name, [(s, part.data, part.targets) for s, part in parts], "python version")
+    return _arrays(name, [(s, p.data.transpose(0, 2, 3, 1), p.labels) for s, p in parts])
+
+
 def _torchvision_parts(name: str, download: bool) -> list[tuple[str, Any]]:
+    """Split and torchvision's data set of each part."""
     from torchvision import datasets
 
     root = str(folder())
     if name == "cifar10":
-        make = lambda split: datasets.CIFAR10(root, train=split == "train", download=download)  # noqa: E731
-        splits = ["train", "test"]
-    elif name == "stl10":
-        make = lambda split: datasets.STL10(root, split=split, download=download)  # noqa: E731
-        splits = ["train", "test", "unlabeled"]
-    else:
-        make = lambda split: datasets.Imagenette(root, split=split, size="160px", download=download)  # noqa: E731
-        splits = ["train", "val"]
-    parts = []
-    for split in splits:
+        return [
+            (split, datasets.CIFAR10(root, train=split == "train", download=download))
+            for split in ("train", "test")
+        ]
+    if name == "stl10":
+        return [
+            (split, datasets.STL10(root, split=split, download=download))
+            for split in ("train", "test", "unlabeled")
+        ]
+    return [
+        (SPLITS[split], datasets.Imagenette(root, split=split, size="160px", download=download))
+        for split in ("train", "val")
+    ]
+
+
+def _sums(name: str) -> dict[str, str]:
+    """Published MD5 sums of torchvision's files, none for Imagenette: those are of its archive alone."""
+    from torchvision import datasets
+
+    if name == "imagenette":
+        return {}
+    if name == "stl10":
+        return dict(datasets.STL10.train_list + datasets.STL10.test_list)
+    cifar10 = datasets.CIFAR10
+    names = [cifar10.meta["filename"], cifar10.meta["md5"]]
+    return dict([*cifar10.train_list, *cifar10.test_list, names])
+
+
+def _fault(kept: Path, sums: dict[str, str]) -> str | None:
+    """What is wrong with the first file that is not as published; None if nothing is."""
+    for name, md5 in sums.items():
         try:
-            parts.append((SPLITS.get(split, split), make(split)))
-        except RuntimeError as error:
-            if download and "already exists" in str(
-                error
-            ):  # torchvision's Imagenette, fetched before
-                download = False
-                parts.append((SPLITS.get(split, split), make(split)))
-            else:
-                raise
-    return parts
+            with open(kept / name, "rb") as file:
+                found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            return f"{name} cannot be read, {error.strerror}"
+        if found.hexdigest() != md5:
+            return f"{name} does not have its published MD5 sum"
+    return None
 
 
-def _torchvision(name: str) -> Source:
-    try:
-        parts = _torchvision_parts(name, download=False)
-    except Exception as error:  # whatever torchvision meets in a missing or damaged file
-        kept = folder() / TORCHVISION[name]
-        remedy = f"run `ssltheory data fetch {name}`"
-        if kept.exists():
-            raise InputError(f"{name} is damaged: remove {kept} and {remedy} ({error})") from error
-        raise InputError(
-            f"{name} is not in {folder()}: {remedy}, or set SSLTHEORY_DATA to the folder that holds it"
-        ) from error
+def _damaged(name: str, kept: Path, fault: str) -> InputError:
+    return InputError(
+        f"{name} is damaged or incomplete ({fault}): remove {kept} and run `ssltheory data fetch {name}`"
+    )
+
+
+def _cifar10_binary() -> Source:
+    """CIFAR-10's binary version: a row an image, its label and then the red, green and blue plane."""
+    kept = folder() / CIFAR10_BINARY
+    if fault := _fault(kept, CIFAR10_MD5):
+        raise _damaged("cifar10", kept, fault)
+    parts = []
+    for name in CIFAR10_MD5:
+        rows = np.fromfile(kept / name, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        pixels = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        parts.append(("test" if name == "test_batch.bin" else "train", pixels, rows[:, 0]))
+    return _arrays("cifar10", parts, "binary version")
+
+
+def _arrays(name: str, parts: list[tuple[str, np.ndarray, Any]], version: str = "") -> Source:
+    """A source from the splits, pixels ``(n, h, w, c)`` and labels of its parts, hashed as they are, not as files."""
+    pixels = np.ascontiguousarray(np.concatenate([x for _, x, _ in parts]))
+    labels = np.concatenate([np.asarray(y, dtype=np.int64) for _, _, y in parts])
+    splits = np.concatenate([np.full(len(x), split, dtype="<U16") for split, x, _ in parts])
+    sha256 = hashlib.sha256(pixels.ravel().data)
+    sha256.update(labels.data)
+    shape = (3, *pixels.shape[1:3])
+    digest = sha256.hexdigest()
+    return Source(name, digest, labels, splits, shape, lambda i: list(pixels[i]), version)
+
+
+def _imagenette(parts: list[tuple[str, Any]]) -> Source:
+    files = [(Path(file), label) for _, part in parts for file, label in part._samples]
+    if len(files) != IMAGENETTE_IMAGES:
+        kept = folder() / TORCHVISION["imagenette"]
+        raise _damaged("imagenette", kept, f"{len(files):,} of {IMAGENETTE_IMAGES:,} images")
+    labels = np.array([label for _, label in files], dtype=np.int64)
     splits = np.concatenate([np.full(len(part), split, dtype="<U16") for split, part in parts])
     sha256 = hashlib.sha256()
-    if name == "imagenette":
-        files = [(Path(file), label) for _, part in parts for file, label in part._samples]
-        if len(files) != IMAGENETTE_IMAGES:
-            raise InputError(
-                f"imagenette is incomplete ({len(files):,} of {IMAGENETTE_IMAGES:,} images): "
-                f"remove {folder() / TORCHVISION[name]} and run `ssltheory data fetch imagenette`"
-            )
-        labels = np.array([label for _, label in files], dtype=np.int64)
-        read = lambda index: [_decode(files[i][0].read_bytes(), files[i][0].name) for i in index]  # noqa: E731
-        shape = None
-        for file, _ in files:
-            sha256.update(file.name.encode() + file.read_bytes())
-    else:
-        arrays = [
-            part.data if name == "cifar10" else part.data.transpose(0, 2, 3, 1) for _, part in parts
-        ]
-        targets = [part.targets if name == "cifar10" else part.labels for _, part in parts]
-        pixels = np.concatenate(arrays)
-        labels = np.concatenate([np.asarray(t, dtype=np.int64) for t in targets])
-        read = lambda index: list(pixels[index])  # noqa: E731
-        shape = (3, *pixels.shape[1:3])
-        sha256.update(pixels.tobytes() + labels.tobytes())
-    return Source(name, sha256.hexdigest(), labels, splits, shape, read)
+    for file, _ in files:
+        sha256.update(file.name.encode() + file.read_bytes())
+
+    def read(index: np.ndarray) -> list[np.ndarray]:
+        return [_decode(files[i][0].read_bytes(), files[i][0].name) for i in index]
+
+    return Source("imagenette", sha256.hexdigest(), labels, splits, None, read)
 
 
 def _in_folder(name: str) -> Source:
@@ -347,7 +423,7 @@ def _candidates() -> list[Path]:
     """What in the data folder may be a data set of the reader's: folders, tars, ``.npz``; not torchvision's own."""
     base = folder()
     listing = sorted(base.iterdir()) if base.is_dir() else []
-    own = {*TORCHVISION.values(), "cifar-10-python"}
+    own = {*TORCHVISION.values(), CIFAR10_BINARY, "cifar-10-python", "cifar-10-binary"}
     return [
         path
         for path in listing
@@ -365,12 +441,12 @@ def _is_tar(path: Path) -> bool:
 
 
 def _stem(path: Path) -> str:
-    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg-train``; a folder's name as it is."""
+    """``pets-train.tar.xz`` -> ``pets-train``; a folder's name as it is."""
     return path.name if path.is_dir() else ARCHIVE.sub("", path.name).removesuffix(".npz")
 
 
 def _whole(path: Path) -> str:
-    """``cifar10-jpeg-train.tar.xz`` -> ``cifar10-jpeg``: what a tar is a part of; else its own name."""
+    """``pets-train.tar.xz`` -> ``pets``: what a tar is a part of; else its own name."""
     part = rf"-({'|'.join(SPLITS)})(-\w)?$"
     return re.sub(part, "", _stem(path)) if ARCHIVE.search(path.name) else _stem(path)
 
