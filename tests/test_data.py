@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision import datasets
 
 from ssltheory import data
+from ssltheory.data import official
 from ssltheory.errors import InputError, RunError
 
 RNG = np.random.default_rng(0)
@@ -404,7 +405,7 @@ def make_cifar10(shelf: Path, monkeypatch) -> tuple[np.ndarray, list[int]]:
     meta = datasets.CIFAR10.meta | {"md5": md5(python / "batches.meta")}
     monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
     monkeypatch.setattr(
-        data, "CIFAR10_MD5", {path.name: md5(path) for path in sorted(binary.iterdir())}
+        official, "CIFAR10_MD5", {path.name: md5(path) for path in sorted(binary.iterdir())}
     )
     return x, y.tolist()
 
@@ -429,13 +430,14 @@ def test_both_versions_of_cifar10_are_the_same_images(shelf: Path, monkeypatch):
 
 def test_the_version_of_cifar10_that_is_whole_is_read(shelf: Path, monkeypatch):
     x, _ = make_cifar10(shelf, monkeypatch)
-    (shelf / "cifar-10-batches-bin/data_batch_2.bin").unlink()
     assert data.find("cifar10").version == "python version"
+    (shelf / "cifar-10-batches-py/test_batch").unlink()
+    assert data.find("cifar10").version == "binary version"
     assert len(data.fetch("cifar10")) == len(x)  # nothing to download
-    (shelf / "cifar-10-batches-py/test_batch").rename(shelf / "test_batch")
+    (shelf / "cifar-10-batches-bin/data_batch_2.bin").unlink()
     refused("cifar10", "data_batch_2.bin is missing", "cifar-10-batches-bin", "run `ssltheory data")
-    (shelf / "test_batch").rename(shelf / "cifar-10-batches-py/test_batch")
-    assert len(data.load("cifar10", "all")) == len(x)
+    (shelf / "cifar-10-batches-bin").rename(shelf / "elsewhere")
+    refused("cifar10", "test_batch is missing", "cifar-10-batches-py", "run `ssltheory data")
 
 
 def test_damaged_binary_version_of_cifar10(shelf: Path, monkeypatch):
@@ -479,7 +481,7 @@ def test_incomplete_stl10(shelf: Path, monkeypatch):
 def test_look_alike_is_refused(name: str, shelf: Path):
     refused(name, f"{name} is not in", f"run `ssltheory data fetch {name}`", "SSLTHEORY_DATA")
     FAKES[name](shelf)
-    refused(name, name, "remove", data.TORCHVISION[name], f"run `ssltheory data fetch {name}`")
+    refused(name, name, "remove", official.TORCHVISION[name], f"run `ssltheory data fetch {name}`")
 
 
 @pytest.fixture
@@ -529,9 +531,8 @@ def test_fetch():
 # Real images, where there are any
 
 REAL = os.environ.get("SSLTHEORY_DATA", "")
-CIFAR10 = (
-    "679a0a54bc26fa5425a8717c376404f30e2982dcca8ebd67a5e0ea32155044bf"  # of its pixels and labels
-)
+#: Hash of CIFAR-10's pixels and labels.
+CIFAR10 = "679a0a54bc26fa5425a8717c376404f30e2982dcca8ebd67a5e0ea32155044bf"
 
 
 @pytest.fixture
@@ -541,7 +542,7 @@ def real(monkeypatch):
     monkeypatch.setenv("SSLTHEORY_DATA", REAL)
 
     def find(name: str) -> str:
-        there = [Path(REAL, "cifar-10-batches-py"), Path(REAL, data.CIFAR10_BINARY)]
+        there = [Path(REAL, "cifar-10-batches-py"), Path(REAL, official.CIFAR10_BINARY)]
         if name not in data.names() or (name == "cifar10" and not any(map(Path.exists, there))):
             pytest.skip(f"{name} is not in SSLTHEORY_DATA")
         return name
@@ -568,7 +569,7 @@ def test_real_stl10_sample(real):
 
 def test_real_imagenette(real):
     source = data.find(real("imagenette-224"))
-    assert (len(source), source.shape) == (data.IMAGENETTE_IMAGES, (3, 224, 224))
+    assert (len(source), source.shape) == (official.IMAGENETTE_IMAGES, (3, 224, 224))
     assert (len(source.indices("train")), len(source.indices("test"))) == (9469, 3925)
     assert np.bincount(source.labels).tolist()[:3] == [1350, 1350, 1350]
     assert source.read(source.indices("train")[:2])[1].shape == (224, 224, 3)
