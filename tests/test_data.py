@@ -234,6 +234,12 @@ def test_resolution_takes_the_central_square(tmp_path: Path):
     assert data.load("digits", "all", n=2, resolution=4).x.shape == (2, 1, 4, 4)
 
 
+def test_training_split():
+    """Without labels, STL-10's unlabelled images count, too."""
+    assert data.training_split("stl10") == "train+unlabeled"
+    assert data.training_split("cifar10") == data.training_split("photos") == "train"
+
+
 # Faults
 
 

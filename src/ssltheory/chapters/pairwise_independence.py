@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from ssltheory.chapters import Chapter, Minutes, Parameters
-from ssltheory.chapters._images import check_batch, no_labels, shape_of, split, training_images
-from ssltheory.data import Source
+from ssltheory.chapters._images import check_batch, no_labels, shape_of, training_images
+from ssltheory.data import Source, training_split
 from ssltheory.errors import InputError
 
 
@@ -45,7 +45,7 @@ class PairwiseIndependence(Parameters):
     def check(self, source: Source) -> None:
         """Hold the sizes against each other and the data set, which must have labels."""
         shape_of(source)
-        images = training_images(source, self.n_images, split(source.name), self.seed)
+        images = training_images(source, self.n_images, training_split(source.name), self.seed)
         check_batch(self.batch_size, images)
         if (source.labels < 0).all():
             raise no_labels(source)

@@ -21,7 +21,17 @@ from ssltheory.data.official import fetch
 from ssltheory.data.source import SPLITS, Images, Source, folder
 from ssltheory.errors import InputError
 
-__all__ = ["Images", "Source", "fetch", "find", "folder", "load", "names", "read_npz"]
+__all__ = [
+    "Images",
+    "Source",
+    "fetch",
+    "find",
+    "folder",
+    "load",
+    "names",
+    "read_npz",
+    "training_split",
+]
 
 
 def load(
@@ -90,6 +100,11 @@ def find(name_or_path: str | os.PathLike) -> Source:
     if path.is_file() and (files.ARCHIVE.search(path.name) or files.is_tar(path)):
         return files.tars(files.stem(path), [path])
     raise InputError(f"{path.name} is neither an .npz, a tar nor a folder of images: give one")
+
+
+def training_split(dataset: str) -> str:
+    """The split to train on without labels, by a data set's name: STL-10 keeps most of its images unlabelled."""
+    return "train+unlabeled" if dataset == "stl10" else "train"
 
 
 def names() -> list[str]:
