@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision import datasets
 
 from ssltheory import data
+from ssltheory.data import official
 from ssltheory.errors import InputError, RunError
 
 RNG = np.random.default_rng(0)
@@ -233,6 +234,12 @@ def test_resolution_takes_the_central_square(tmp_path: Path):
     assert data.load("digits", "all", n=2, resolution=4).x.shape == (2, 1, 4, 4)
 
 
+def test_training_split():
+    """Without labels, STL-10's unlabelled images count, too."""
+    assert data.training_split("stl10") == "train+unlabeled"
+    assert data.training_split("cifar10") == data.training_split("photos") == "train"
+
+
 # Faults
 
 
@@ -380,11 +387,107 @@ def fake_imagenette(shelf: Path) -> None:
 FAKES = {"cifar10": fake_cifar10, "stl10": fake_stl10, "imagenette": fake_imagenette}
 
 
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def make_cifar10(shelf: Path, monkeypatch) -> tuple[np.ndarray, list[int]]:
+    """Both versions of three images a batch, with their sums as if published; the images and labels."""
+    python, binary = (shelf / f"cifar-10-batches-{version}" for version in ("py", "bin"))
+    python.mkdir()
+    binary.mkdir()
+    names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+    x, y = pixels(18, 32), RNG.integers(0, 10, 18, dtype=np.uint8)
+    planes = x.transpose(0, 3, 1, 2).reshape(18, -1)
+    for k, name in enumerate(names):
+        own = slice(3 * k, 3 * k + 3)
+        batch = {"data": planes[own], "labels": y[own].tolist()}
+        (python / name).write_bytes(pickle.dumps(batch))
+        np.concatenate([y[own, None], planes[own]], 1).tofile(binary / f"{name}.bin")
+    (python / "batches.meta").write_bytes(pickle.dumps({"label_names": list("ab")}))
+    lists = [[name, md5(python / name)] for name in names]
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", lists[:5])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", lists[5:])
+    meta = datasets.CIFAR10.meta | {"md5": md5(python / "batches.meta")}
+    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
+    monkeypatch.setattr(
+        official, "CIFAR10_MD5", {path.name: md5(path) for path in sorted(binary.iterdir())}
+    )
+    return x, y.tolist()
+
+
+def test_both_versions_of_cifar10_are_the_same_images(shelf: Path, monkeypatch):
+    x, y = make_cifar10(shelf, monkeypatch)
+    python = data.load("cifar10", "all")
+    assert data.find("cifar10").version == "python version"
+    (shelf / "cifar-10-batches-py").rename(shelf / "elsewhere")
+    binary = data.load("cifar10", "all")
+    assert data.find("cifar10").version == "binary version"
+    for images in (python, binary):
+        assert (images.x.permute(0, 2, 3, 1).numpy() == x).all()
+        assert images.y.tolist() == y
+        assert images.name == "cifar10"
+    content = hashlib.sha256(x.tobytes() + np.array(y, dtype=np.int64).tobytes()).hexdigest()
+    assert python.sha256 == binary.sha256 == content
+    assert data.load("cifar10", "train").y.tolist() == y[:15]
+    assert data.load("cifar10", "test").y.tolist() == y[15:]
+    assert "cifar-10-batches-bin" not in data.names()
+
+
+def test_the_version_of_cifar10_that_is_whole_is_read(shelf: Path, monkeypatch):
+    x, _ = make_cifar10(shelf, monkeypatch)
+    assert data.find("cifar10").version == "python version"
+    (shelf / "cifar-10-batches-py/test_batch").unlink()
+    assert data.find("cifar10").version == "binary version"
+    assert len(data.fetch("cifar10")) == len(x)  # nothing to download
+    (shelf / "cifar-10-batches-bin/data_batch_2.bin").unlink()
+    refused("cifar10", "data_batch_2.bin is missing", "cifar-10-batches-bin", "run `ssltheory data")
+    (shelf / "cifar-10-batches-bin").rename(shelf / "elsewhere")
+    refused("cifar10", "test_batch is missing", "cifar-10-batches-py", "run `ssltheory data")
+
+
+def test_damaged_binary_version_of_cifar10(shelf: Path, monkeypatch):
+    make_cifar10(shelf, monkeypatch)
+    (shelf / "cifar-10-batches-py").rename(shelf / "elsewhere")
+    path = shelf / "cifar-10-batches-bin/data_batch_4.bin"
+    whole = path.read_bytes()
+    for blob in (whole[:-1], whole + b"0", b"", whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]):
+        path.write_bytes(blob)
+        fault = "data_batch_4.bin does not have its published MD5 sum"
+        refused("cifar10", fault, f"remove {path.parent}", "run `ssltheory data fetch cifar10`")
+    path.unlink()
+    refused("cifar10", "data_batch_4.bin is missing", f"remove {path.parent}")
+    path.mkdir()
+    refused("cifar10", "data_batch_4.bin cannot be read", f"remove {path.parent}")
+    path.rmdir()
+    path.write_bytes(whole)
+    assert data.find("cifar10").version == "binary version"
+
+
+def test_incomplete_stl10(shelf: Path, monkeypatch):
+    fake_stl10(shelf)
+    base = shelf / "stl10_binary"
+    for part, names in (
+        ("train_list", ("train_X", "train_y", "unlabeled_X")),
+        ("test_list", ("test_X", "test_y")),
+    ):
+        sums = [[f"{name}.bin", md5(base / f"{name}.bin")] for name in names]
+        monkeypatch.setattr(datasets.STL10, part, sums)
+    assert len(data.load("stl10", "all")) == 6
+    whole = (base / "unlabeled_X.bin").read_bytes()
+    (base / "unlabeled_X.bin").write_bytes(whole[:-1])
+    refused("stl10", "unlabeled_X.bin does not have its", f"remove {base}", "run `ssltheory data")
+    (base / "unlabeled_X.bin").unlink()
+    refused(
+        "stl10", "unlabeled_X.bin is missing", f"remove {base}", "run `ssltheory data fetch stl10`"
+    )
+
+
 @pytest.mark.parametrize("name", FAKES)
 def test_look_alike_is_refused(name: str, shelf: Path):
     refused(name, f"{name} is not in", f"run `ssltheory data fetch {name}`", "SSLTHEORY_DATA")
     FAKES[name](shelf)
-    refused(name, name, "remove", data.TORCHVISION[name], f"run `ssltheory data fetch {name}`")
+    refused(name, name, "remove", official.TORCHVISION[name], f"run `ssltheory data fetch {name}`")
 
 
 @pytest.fixture
@@ -434,7 +537,8 @@ def test_fetch():
 # Real images, where there are any
 
 REAL = os.environ.get("SSLTHEORY_DATA", "")
-LOSSLESS = "b740164c617b3a6d34859f98be847e25ad3c6cd0051dea0ccfd1b9863a6caae8"
+#: Hash of CIFAR-10's pixels and labels.
+CIFAR10 = "679a0a54bc26fa5425a8717c376404f30e2982dcca8ebd67a5e0ea32155044bf"
 
 
 @pytest.fixture
@@ -444,34 +548,34 @@ def real(monkeypatch):
     monkeypatch.setenv("SSLTHEORY_DATA", REAL)
 
     def find(name: str) -> str:
-        if name not in data.names():
+        there = [Path(REAL, "cifar-10-batches-py"), Path(REAL, official.CIFAR10_BINARY)]
+        if name not in data.names() or (name == "cifar10" and not any(map(Path.exists, there))):
             pytest.skip(f"{name} is not in SSLTHEORY_DATA")
         return name
 
     return find
 
 
-def test_real_lossless_subset(real):
-    name = real("cifar10-lossless-subset")
-    source = data.find(name)
-    assert (len(source), source.shape, source.sha256) == (9353, (3, 32, 32), LOSSLESS)
-    assert (len(source.indices("train")), len(source.indices("test"))) == (8336, 1017)
-    images = data.load(name, n=100)
-    assert images.x.shape == (100, 3, 32, 32)
+def test_real_cifar10(real):
+    source = data.find(real("cifar10"))
+    assert (len(source), source.shape, source.sha256) == (60_000, (3, 32, 32), CIFAR10)
+    assert (source.splits == np.repeat(["train", "test"], [50_000, 10_000])).all()
+    for part, n in (("train", 5000), ("test", 1000)):
+        assert np.bincount(source.labels[source.indices(part)]).tolist() == [n] * 10
+    frog, cat = source.read(np.array([0, 50_000]))  # the first of each batch
+    assert (source.labels[0], frog[0, 0].tolist()) == (6, [59, 62, 63])
+    assert (source.labels[50_000], cat[0, 0].tolist()) == (3, [158, 112, 49])
+
+
+def test_real_stl10_sample(real):
+    images = data.load(real("stl10-sample"), "all")
+    assert images.x.shape == (296, 3, 96, 96)
     assert 50 < images.x.float().mean() < 200
-
-
-def test_real_jpeg(real):
-    source = data.find(real("cifar10-jpeg"))
-    assert (len(source), source.shape) == (60_000, (3, 32, 32))
-    assert (len(source.indices("train")), len(source.indices("test"))) == (50_000, 10_000)
-    assert (np.bincount(source.labels) == 6000).all()
-    assert source.read(source.indices("test")[:3])[0].shape == (32, 32, 3)
 
 
 def test_real_imagenette(real):
     source = data.find(real("imagenette-224"))
-    assert (len(source), source.shape) == (data.IMAGENETTE_IMAGES, (3, 224, 224))
+    assert (len(source), source.shape) == (official.IMAGENETTE_IMAGES, (3, 224, 224))
     assert (len(source.indices("train")), len(source.indices("test"))) == (9469, 3925)
     assert np.bincount(source.labels).tolist()[:3] == [1350, 1350, 1350]
     assert source.read(source.indices("train")[:2])[1].shape == (224, 224, 3)

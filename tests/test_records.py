@@ -398,7 +398,12 @@ def test_stale_when_meaning_changes_and_only_then(repo_copy: Path):
             "\nimport torch\n\nEXTRA = 1\n",
             ["ssltheory.theory.stepwise"],
         ),
-        (package / "data.py", "TEST_SHARE = 0.2", "TEST_SHARE = 0.3", ["ssltheory.data"]),
+        (
+            package / "data/source.py",
+            "TEST_SHARE = 0.2",
+            "TEST_SHARE = 0.3",
+            ["ssltheory.data.source"],
+        ),
         (
             losses,
             "return (x.mT @ y)",

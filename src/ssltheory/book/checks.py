@@ -6,11 +6,6 @@ from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
-def split(dataset: str) -> str:
-    """What to train on: STL-10 keeps most of its images in a split without labels."""
-    return "train+unlabeled" if dataset == "stl10" else "train"
-
-
 def shape_of(source: Source, resolution: int | None = None) -> tuple[int, int, int]:
     """Channels, height and width of the images as a chapter takes them.
 

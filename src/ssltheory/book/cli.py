@@ -400,6 +400,7 @@ def data_list(as_json: Json = False) -> None:
                     "images": len(source),
                     "shape": shape,
                     "sha256": source.sha256,
+                    "version": source.version,
                 }
             )
         except InputError as error:
@@ -410,7 +411,8 @@ def data_list(as_json: Json = False) -> None:
     table = _table("data set", "images", "channels×height×width", "sha256")
     for row in rows:
         if row["there"]:
-            table.add_row(row["name"], f"{row['images']:,}", row["shape"], row["sha256"][:16])
+            name = f"{row['name']} ({row['version']})" if row["version"] else row["name"]
+            table.add_row(name, f"{row['images']:,}", row["shape"], row["sha256"][:16])
         else:
             table.add_row(row["name"], "no", row["why"], "")
     _console().print(table)

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_crop, shape_of, split, training_images
+from ssltheory.book.checks import check_crop, shape_of, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
-from ssltheory.data import Source
+from ssltheory.data import Source, training_split
 from ssltheory.errors import InputError
 
 
@@ -55,7 +55,7 @@ class Parameters(Settings):
         shape = shape_of(source, self.resolution)
         if self.augment == "crop":
             check_crop(self.crop, shape)
-        images = training_images(source, self.n_images, split(source.name), self.seed)
+        images = training_images(source, self.n_images, training_split(source.name), self.seed)
         if images < 2:
             raise InputError(f"n_images={images}: contrast needs two images or more")
         if self.batch_size == 1 or self.batch_size > images:

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, no_labels, shape_of, split, training_images
+from ssltheory.book.checks import check_batch, no_labels, shape_of, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.chapters.directpred.experiment import METHODS, THREE
-from ssltheory.data import Source
+from ssltheory.data import Source, training_split
 from ssltheory.errors import InputError
 
 
@@ -42,7 +42,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check the sizes against the data set, which must have labels."""
         shape_of(source)
-        images = training_images(source, self.n_images, split(source.name), self.seed)
+        images = training_images(source, self.n_images, training_split(source.name), self.seed)
         check_batch(self.batch_size, images)
         if (source.labels < 0).all():
             raise no_labels(source)

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, shape_of, split, training_images
+from ssltheory.book.checks import check_batch, shape_of, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
-from ssltheory.data import Source
+from ssltheory.data import Source, training_split
 
 
 class Parameters(Settings):
@@ -39,7 +39,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check the sizes against the data set."""
         shape_of(source)
-        images = training_images(source, self.n_images, split(source.name), self.seed)
+        images = training_images(source, self.n_images, training_split(source.name), self.seed)
         check_batch(self.batch_size, images)
 
 
