@@ -6,9 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.book.figures import COLORS, THEORY, Look, style
-from ssltheory.chapters.kernel_and_ntk.claims import HELD_OUT, TRAIN, foreseen
+from ssltheory.chapters.kernel_and_ntk.claims import (
+    OPERATORS,
+    alignments,
+    gram_errors,
+    predicted_errors,
+)
 
-OPERATORS = ("closed form", "kernel PCA", "centred kernel")
 OPERATOR_COLORS = (COLORS["barlow_twins"], COLORS["control"], COLORS["byol"])
 REGIMES = ("lazy", "rich", "control:\nlarge start")
 PAIRS = ("Barlow Twins\nSimCLR", "Barlow Twins\nVICReg", "SimCLR\nVICReg")
@@ -29,19 +33,19 @@ def small_print(arrays: dict[str, np.ndarray]) -> Figure:
     style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.7))
     corrections(left, arrays)
-    networks(right, arrays, HELD_OUT)
+    networks(right, arrays, "held-out")
     return figure
 
 
 def gram_entries(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Inner products of held-out embeddings, gradient descent against each candidate."""
-    found, *candidates = arrays["grams"]
-    chosen = np.triu_indices(len(found))
+    descent, *candidates = arrays["grams"]
+    pairs = np.triu_indices(len(descent))
     order = zip(OPERATORS, OPERATOR_COLORS, candidates, strict=True)
     for name, color, gram in reversed(list(order)):
-        axes.plot(gram[chosen], found[chosen], ".", ms=2.5, color=color, alpha=0.5, rasterized=True)
+        axes.plot(gram[pairs], descent[pairs], ".", ms=2.5, color=color, alpha=0.5, rasterized=True)
         axes.plot([], [], "o", ms=5, color=color, label=name)
-    ends = [found.min(), found.max()]
+    ends = [descent.min(), descent.max()]
     axes.plot(ends, ends, **DASHED)
     axes.set(
         xlabel=r"predicted  $f(x) \cdot f(y)$",
@@ -53,9 +57,9 @@ def gram_entries(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-def networks(axes: Axes, arrays: dict[str, np.ndarray], points: int = TRAIN) -> Axes:
+def networks(axes: Axes, arrays: dict[str, np.ndarray], points: str = "training") -> Axes:
     """Alignment of each network with what its kernels predict, one marker a repetition."""
-    aligned = arrays["aligned"][..., points]
+    aligned = alignments(arrays, points=points)
     n, regimes, _ = aligned.shape
     jitter = np.linspace(-0.09, 0.09, n) if n > 1 else np.zeros(1)
     color = COLORS["barlow_twins"]
@@ -87,7 +91,7 @@ def networks(axes: Axes, arrays: dict[str, np.ndarray], points: int = TRAIN) -> 
         xlim=(-0.5, regimes - 0.5),
         ylim=(0, 1.09),
         ylabel="alignment with the prediction",
-        title=f"network, {'held-out' if points else 'training'} crops",
+        title=f"network, {points} crops",
     )
     axes.grid(False, axis="x")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 0.1), fontsize=8)
@@ -139,7 +143,8 @@ def methods(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def corrections(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Error of the Gram matrix against the first correction, one marker a machine."""
-    expected, measured = foreseen(arrays), arrays["errors"][:, :, 0, TRAIN]
+    expected = predicted_errors(arrays)
+    measured = gram_errors(arrays, "closed form", points="training")
     for k, (name, marker) in enumerate((("RBF", "o"), ("NTK of a wide network", "s"))):
         axes.plot(
             expected[:, k], measured[:, k], marker, color=COLORS["barlow_twins"],
