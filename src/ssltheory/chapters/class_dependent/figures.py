@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import THEORY, Look, Markdown, style
-from ssltheory.chapters.class_dependent.claims import best, changed, paired, toy
+from ssltheory.chapters.class_dependent.claims import (
+    changed,
+    effect,
+    knobs,
+    paired,
+    ridge_step,
+    toy,
+)
 
 MEAN = "#1a1a1a"
 #: Classes by what the strongest setting does to them: pays, cannot be told, gains.
@@ -24,7 +31,7 @@ DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
 
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """Accuracy of each class against each regulariser, a panel each; with several knobs, who pays for each below."""
-    swept = [name for name in AXES if f"{name}s" in arrays]
+    swept = knobs(arrays)
     rows, several = len(swept) // 2 + 1, len(swept) > 1
     heights = [4.4 * rows, *[3.6] * several]
     figure = plt.figure(figsize=(10, sum(heights)))
@@ -46,7 +53,7 @@ def sweep(axes: Axes, arrays: dict[str, np.ndarray], name: str) -> Axes:
     """The networks: one knob, from left to right more regularisation."""
     values, accuracy = arrays[f"{name}s"], arrays[f"{name}_accuracy"]
     at = np.arange(len(values))
-    classes(axes, at, accuracy, accuracy[-1] - accuracy[0])
+    classes(axes, at, accuracy, effect(arrays, name))
     axes.set_xticks(at, [f"{v:g}" for v in values])
     return _finish(axes, at, AXES[name])
 
@@ -54,9 +61,8 @@ def sweep(axes: Axes, arrays: dict[str, np.ndarray], name: str) -> Axes:
 def ridge(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Ridge regression, λ on a logarithmic axis; colours by the step from the best λ to the next."""
     lambdas, accuracy = arrays["ridge_lambdas"], arrays["ridge_accuracy"]
-    star = min(best(accuracy), len(lambdas) - 2)
     at = np.log10(lambdas)
-    classes(axes, at, accuracy, accuracy[star + 1] - accuracy[star])
+    classes(axes, at, accuracy, ridge_step(arrays))
     ticks = np.arange(np.ceil(at[0]), at[-1] + 0.1)
     axes.set_xticks(ticks, [f"$10^{{{t:.0f}}}$" for t in ticks])
     return _finish(axes, at, r"weight of ridge regression  $\lambda$")
@@ -140,8 +146,7 @@ def gaussians(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def who_pays(axes: Axes, arrays: dict[str, np.ndarray], name: str) -> Axes:
     """Change of each class by one knob with its interval, the average below."""
-    accuracy, values = arrays[f"{name}_accuracy"], arrays[f"{name}s"]
-    change = accuracy[-1] - accuracy[0]
+    values, change = arrays[f"{name}s"], effect(arrays, name)
     mean, half, _, _ = paired(change)
     for k, verdict in enumerate(changed(change)):
         color = HUES[int(verdict)]
@@ -186,8 +191,8 @@ def table(arrays: dict[str, np.ndarray]) -> Markdown:
         "| smallest crop | jitter | weight decay | mean ± 95 % | worst class | seconds |",
         "|---|---|---|---|---|---|",
     ]
-    found = [runs for name in AXES if f"{name}s" in arrays for runs in arrays[f"{name}_accuracy"]]
-    for (area, jitter, decay, seconds), runs in zip(arrays["seconds"], found, strict=True):
+    accuracy = [runs for name in knobs(arrays) for runs in arrays[f"{name}_accuracy"]]
+    for (area, jitter, decay, seconds), runs in zip(arrays["seconds"], accuracy, strict=True):
         mean, half = interval(runs.mean(1))
         of_class = runs.mean(0)
         worst = f"{of_class.argmin()}: {of_class.min():.3f}"

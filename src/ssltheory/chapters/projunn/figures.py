@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import THEORY, Look, Markdown, ramp, style
-from ssltheory.chapters.projunn.claims import COPIED, FREE, speeds
+from ssltheory.chapters.projunn.claims import COPIED, FREE, WHOLE, by_rank, speeds
 from ssltheory.chapters.projunn.experiment import WAYS
 from ssltheory.theory import projunn as theory
 
@@ -52,11 +52,11 @@ def low_rank(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def law(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Loss of the toy against time, a rank a line, bands: range of seeds; dashed: 1 − tanh(f t / 2)."""
-    t, found = arrays["toy_times"], speeds(arrays).mean(1)
-    names = [f"k = {k}" for k in arrays["ranks"]] + ["whole gradient"]
-    colors = [*ramp(len(names) - 1), "#D55E00"]
-    for rows, f, name, color in zip(arrays["toy_loss"], found, names, colors, strict=True):
-        line = ":" if name == names[-1] else "-"
+    t, losses = arrays["toy_times"], by_rank(arrays, arrays["toy_loss"])
+    colors = [*ramp(len(losses) - 1), "#D55E00"]
+    for (k, rows), f, color in zip(losses.items(), speeds(arrays).values(), colors, strict=True):
+        line, name = (":", k) if k == WHOLE else ("-", f"k = {k}")
+        f = f.mean()
         axes.plot(t[1:], rows.mean(0)[1:], line, color=color, label=name, lw=2.4)
         _range(axes, t[1:], rows[:, 1:], color)
         axes.plot(t[1:], theory.remaining(torch.from_numpy(f * t[1:])), "--", color=THEORY, lw=1.0)
@@ -123,12 +123,11 @@ def second_figure(arrays: dict[str, np.ndarray]) -> Figure:
 def drift(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """‖UᴴU − I‖_F against the step."""
     steps, k = arrays["toy_steps"], int(arrays["drift_rank"])
-    place = arrays["ranks"].tolist().index(k)
     ours, published = arrays["drift_error"]
     rows = (
         ("projUNN-D, as published", published, D, ":"),
         ("projUNN-D, small polar factor", ours, D, "-"),
-        ("projUNN-T", arrays["toy_error"][place], T, "-"),
+        ("projUNN-T", by_rank(arrays, arrays["toy_error"])[k], T, "-"),
     )
     for name, error, color, line in rows:
         axes.plot(steps[1:], error.T[1:], line, color=color, lw=1.8)
@@ -144,10 +143,10 @@ def drift(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def speed(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """f_k against k, dots are seeds; dashed: f_1 k."""
-    found, ranks = speeds(arrays), arrays["ranks"]
-    axes.plot(ranks, found[:-1], "o", color=T, ms=5)
-    axes.plot(ranks, found[0].mean() * ranks, "--", color=THEORY, lw=1.2, label="$k f_1$")
-    axes.axhline(found[-1].mean(), color="#D55E00", ls=":", lw=2, label="whole gradient")
+    measured, ranks = speeds(arrays), arrays["ranks"]
+    axes.plot(ranks, [measured[k] for k in ranks], "o", color=T, ms=5)
+    axes.plot(ranks, measured[1].mean() * ranks, "--", color=THEORY, lw=1.2, label="$k f_1$")
+    axes.axhline(measured[WHOLE].mean(), color="#D55E00", ls=":", lw=2, label="whole gradient")
     axes.set(xscale="log", yscale="log", xlabel="rank  $k$", ylabel="speed  $f_k$")
     axes.set(title="speed is rank, up to the batch")
     _ticks(axes, ranks)
