@@ -64,8 +64,7 @@ class Record:
     def judged_today(self) -> list[Claim]:
         """Its claims, evaluated anew, once, from its arrays with today's theory.
 
-        Raises:
-            InputError: if the arrays are not what today's claims need.
+        Arrays that are not what today's claims need are an ``InputError``.
         """
         return self._judged
 
@@ -119,8 +118,7 @@ class Run:
         Returns:
             The record, whose ``.claims`` show themselves as a table.
 
-        Raises:
-            RunError: if an array holds a NaN, or the folder cannot be written to.
+        An array that holds a NaN, and a folder that cannot be written to, are a ``RunError``.
         """
         arrays = {name: _array(name, value) for name, value in arrays.items()}
         judged = claims.evaluate(self.chapter.id, arrays, self.parameters)
@@ -161,8 +159,7 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
     Returns:
         The run: ``.parameters``, ``.device``, ``.seeds``, ``.save(...)``.
 
-    Raises:
-        InputError: for an unknown name, a wrong type or range, or data that is missing, damaged or does not fit.
+    An unknown name, a wrong type or range, and data that is missing, damaged or does not fit are an ``InputError``.
     """
     found = chapters.find(chapter)
     again = any(isinstance(value, Run) for value in namespace.values())
@@ -258,11 +255,7 @@ def writable(folder: Path) -> Path:
 
 
 def write(path: Path, blob: bytes) -> None:
-    """Write a file whole or not at all, by renaming.
-
-    Raises:
-        OSError: if the disk is full or the folder cannot be written to.
-    """
+    """Write a file whole or not at all, by renaming; OSError if the disk is full or the folder cannot be written to."""
     temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:

@@ -122,8 +122,7 @@ def plan(name: str, scale: str, values: dict[str, Any], out: Path | None = None)
         values: parameters over those of the scale, text or numbers.
         out: parent of the run's folder; None: ``runs/<scale>``.
 
-    Raises:
-        InputError: for whatever is wrong with it.
+    Whatever is wrong with the request is an ``InputError``.
     """
     chapter = chapters.find(name)
     parameters = chapters.parse(chapter, chapters.preset(chapter, scale) | values)
@@ -257,8 +256,11 @@ def execute(job: Job, env: Mapping[str, str] | None = None) -> None:
         env: what its kernel has over this process's environment.
 
     Raises:
-        InputError, Paused, RunError: as the notebook ended.
-    """
+        InputError: if papermill is missing, or the notebook raised one.
+        Paused: if the notebook raised it.
+
+    Any other end of the notebook or its kernel is a ``RunError``.
+    """  # noqa: DOC501
     try:
         import papermill
         from nbclient.exceptions import DeadKernelError

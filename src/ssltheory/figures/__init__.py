@@ -83,11 +83,7 @@ def save(chapter: Chapter, arrays: dict[str, np.ndarray], path: Path) -> None:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG, whole or not at all, and close it.
-
-    Raises:
-        OSError: as ``records.write``.
-    """
+    """Write a figure as a PNG, whole or not at all, and close it; OSError as ``records.write``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
     figure.savefig(drawn, metadata={"Software": None})
