@@ -18,7 +18,7 @@ from ssltheory.chapters.faster_ssl import claims as faster_ssl
 from ssltheory.chapters.kernel_regime import claims as kernel_regime
 from ssltheory.chapters.linear_staircase import claims as linear_staircase
 from ssltheory.chapters.pairwise_independence import claims as pairwise_independence
-from ssltheory.chapters.singular_values import claims as singular_values
+from ssltheory.chapters.singular_values import readings as singular_values_layer
 from ssltheory.chapters.what_we_maximise import claims as what_we_maximise
 from ssltheory.theory import kernel_ssl, splines, stepwise
 
@@ -227,9 +227,9 @@ def test_a_jitter_below_the_law_is_as_wrong_as_one_above():
 def test_third_differences_are_the_largest_inside_pieces_and_across_knots():
     t = np.arange(40.0)
     loss = np.where(t < 20.5, t**2, (t - 20.5) ** 2 + 20.5**2)
-    inside, across = singular_values.third_differences(t, loss, np.array([20.5]))
+    inside, across = singular_values_layer.third_differences(t, loss, np.array([20.5]))
     assert inside < 1e-12
     assert across[0] > 1e-3
     bent = loss + 10.0 * (t == 10)
-    inside, _ = singular_values.third_differences(t, bent, np.array([20.5]))
+    inside, _ = singular_values_layer.third_differences(t, bent, np.array([20.5]))
     assert inside == pytest.approx(30 / bent.max())

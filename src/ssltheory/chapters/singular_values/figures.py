@@ -10,13 +10,15 @@ from ssltheory.book.figures import COLORS, THEORY, Look, Markdown, ramp, style
 from ssltheory.chapters.singular_values.claims import (
     ACTIVATIONS,
     NETWORKS,
+    accuracies,
     at_depth,
     by_seed,
     edge_condition,
     measured_condition,
-    pieces,
     scanned,
+    spectrum,
 )
+from ssltheory.chapters.singular_values.readings import SLICED, of_slice, pieces
 
 COLOR = {"ConvNet": "#882255", "ResNet": COLORS["barlow_twins"], "ResNet, He": COLORS["byol"]}
 MARKER = {"ConvNet": "s", "ResNet": "o", "ResNet, He": "^"}
@@ -110,23 +112,23 @@ def second_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """Spectra of D W and D W + I, accuracy; of two networks a slice, and a plane of steepest and flattest direction."""
     style()
     figure, axes = plt.subplots(2, 3, figsize=(11.4, 7.0))
-    spectra(axes[0, 0], arrays, 0, "$D W$")
-    spectra(axes[0, 1], arrays, 1, "$D W + I$")
+    spectra(axes[0, 0], arrays, False, "$D W$")
+    spectra(axes[0, 1], arrays, True, "$D W + I$")
     axes[0, 0].legend(fontsize=8)
     accuracy(axes[0, 2], arrays)
     one_line(axes[1, 0], arrays)
-    for k, panel in enumerate(axes[1, 1:]):
-        bowl(panel, arrays, k)
+    for name, panel in zip(SLICED, axes[1, 1:], strict=True):
+        bowl(panel, arrays, name)
     return figure
 
 
-def spectra(axes: Axes, arrays: dict[str, np.ndarray], shifted: int, title: str) -> Axes:
+def spectra(axes: Axes, arrays: dict[str, np.ndarray], shifted: bool, title: str) -> Axes:
     """Singular values, largest first, by activation; first repetition. Dashed: of W, and what ReLU keeps at least."""
-    found = arrays["spectra"][0, :, shifted]
-    place = np.arange(1, found.shape[1] + 1)
-    for k, (name, color) in enumerate(zip(ACTIVATIONS, ACTIVATION_COLOR, strict=True)):
+    for name, color in zip(ACTIVATIONS, ACTIVATION_COLOR, strict=True):
+        values = spectrum(arrays, name, shifted)[0]
+        place = np.arange(1, len(values) + 1)
         wide: Look = {"lw": 5, "alpha": 0.4} if name in ("identity", "leaky") else {"lw": 1.4}
-        axes.plot(place, found[k], color=color, label=name, **wide)
+        axes.plot(place, values, color=color, label=name, **wide)
     if not shifted:
         s, q = arrays["bare"][0], int(arrays["off"][0])
         bound: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
@@ -140,7 +142,7 @@ def accuracy(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     looks = np.arange(len(arrays["at"]))
     for k, name in enumerate(NETWORKS):
         mean, half = (
-            np.array(v) for v in zip(*map(interval, arrays["accuracy"][k].T), strict=True)
+            np.array(v) for v in zip(*map(interval, accuracies(arrays, name).T), strict=True)
         )
         bars: Look = {"ms": 5, "capsize": 2, "elinewidth": 1.0, "color": COLOR[name]}
         kind: Look = {"fmt": f"{MARKER[name]}-", "label": LABEL[name]}
@@ -154,17 +156,17 @@ def accuracy(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def one_line(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Slope of the loss along a random line, over the loss at its middle; dashed, that of the quadratic pieces."""
     t = arrays["t"]
-    for network, name in enumerate(NETWORKS[:2]):
-        loss = arrays["slice_loss"][network]
+    for name, rho in SLICED.items():
+        loss = of_slice(arrays, "loss", 0, name)
         scale = loss[len(loss) // 2]
         middle = (t[1:] + t[:-1]) / 2
         slope = np.diff(loss) / np.diff(t) / scale
         axes.plot(middle, slope, color=COLOR[name], lw=3.2, alpha=0.45, label=LABEL[name])
-        found = pieces(arrays, 0, network)
-        knots, (_, c1, c2) = found.knots.numpy(), found.coefficients.numpy().T
+        law = pieces(arrays, 0, name)
+        knots, (_, c1, c2) = law.knots.numpy(), law.coefficients.numpy().T
         ends = np.stack([c1, c1 + 2 * c2 * np.diff(knots), np.full(len(c1), np.nan)], 1)
         at = np.stack([knots[:-1], knots[1:], knots[1:]], 1)
-        label: Look = {"label": "quadratic pieces"} if network else {}
+        label: Look = {"label": "quadratic pieces"} if rho else {}
         axes.plot(at.ravel(), ends.ravel() / scale, color=THEORY, ls="--", lw=1.1, **label)
     axes.set(xlabel="t, along a random line in W", ylabel="slope of the loss / loss at t = 0")
     axes.set(title="a slice: jumps where a unit flips")
@@ -172,11 +174,10 @@ def one_line(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-def bowl(axes: Axes, arrays: dict[str, np.ndarray], network: int) -> Axes:
+def bowl(axes: Axes, arrays: dict[str, np.ndarray], name: str) -> Axes:
     """Contours of the squared change of the output around W, and the ellipses of the quadratic at W (dashed)."""
-    name, around = NETWORKS[network], arrays["around"]
-    steep, flat = arrays["slice_axes"][network]
-    loss = arrays["slice_plane"][network]
+    around, loss = arrays["around"], of_slice(arrays, "plane", 0, name)
+    steep, flat = of_slice(arrays, "axes", 0, name)
     quadratic = (steep * around) ** 2 + (flat * around[:, None]) ** 2
     levels = (steep * around.max()) ** 2 * np.array([0.02, 0.1, 0.25, 0.5, 0.8])
     axes.contour(around, around, loss, levels, colors=[COLOR[name]], linewidths=1.6)
