@@ -562,6 +562,24 @@ def test_what_is_stale_is_told_by_the_record(monkeypatch):
     assert record.stale() == ["notebook"]
 
 
+def _place(path: Path) -> str:
+    return str(path.parent.relative_to(ROOT / "book"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book/records").rglob("record.json")), ids=_place)
+def test_a_kept_record_is_current(path: Path):
+    origin = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+    notebook = ROOT / "notebooks" / f"{origin['chapter']}.ipynb"
+    assert fingerprint.changes(origin["code"], fingerprint.code_hashes(notebook)) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book/sweeps").rglob("sweep.json")), ids=_place)
+def test_a_kept_sweep_is_current(path: Path):
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    notebook = ROOT / "notebooks" / f"{manifest['chapter']}.ipynb"
+    assert fingerprint.changes(manifest["code"], fingerprint.code_hashes(notebook)) == []
+
+
 def test_package_imports_itself_by_full_name():
     """A relative import would hide a module from the fingerprint."""
     for path in (ROOT / "src").rglob("*.py"):
