@@ -280,6 +280,15 @@ def test_a_live_notebook_can_be_run_again(tmp_path: Path):
     assert again.seeds[0] == 5
 
 
+def test_the_code_of_a_run_is_that_of_its_start(tmp_path: Path, monkeypatch):
+    for at in ("start", "end"):
+        hashes = {"notebook": at}
+        monkeypatch.setattr(records.fingerprint, "code_hashes", lambda _, now=hashes: now)
+        if at == "start":
+            run = records.begin(CHAPTER, {"out": str(tmp_path)})
+    assert run._provenance()["code"] == {"notebook": "start"}
+
+
 def test_device():
     assert provenance.device("cpu").type == "cpu"
     assert provenance.device("auto").type in ("cpu", "cuda", "mps")
