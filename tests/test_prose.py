@@ -67,6 +67,7 @@ def test_the_reference_has_every_public_module():
         "cli",
         "explorers",
         "fingerprint",
+        "meaning",
         "pages",
         "pdf",
         "progress",

@@ -247,7 +247,7 @@ def _hold_to(request: dict, job: Job) -> None:
         ("versions", request["versions"], _versions()),
         ("data", {job.source.name: request["data"]}, {job.source.name: job.source.sha256}),
     ):
-        changed = fingerprint.changes(then, now)
+        changed = sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
         if changed:
             raise InputError(
                 f"other {what} than on the machine that asks ({', '.join(changed[:5])}): put the same commit, "

@@ -80,7 +80,7 @@ class Record:
             ) from error
 
     def stale(self) -> list[str]:
-        """What has changed since: names of modules, or "notebook"; empty while the record is current."""
+        """What has changed since: names of definitions, or "notebook"; empty while the record is current."""
         base = repository.root()
         if base is None:
             return []
@@ -101,6 +101,11 @@ class Run:
         self.chapter, self.parameters, self.source = chapter, parameters, source
         self.device = provenance.device(parameters.device)
         self.folder = writable(scales.run_folder(chapter, parameters))
+        base = repository.root()
+        notebook = base / "notebooks" / f"{chapter.id}.ipynb" if base else None
+        self._code = (
+            fingerprint.code_hashes(notebook) if notebook else {}
+        )  # as it is when it starts
         self._started = time.perf_counter()
         if os.environ.get("SSLTHEORY_WATCHED"):
             os.environ["SSLTHEORY_PROGRESS"] = str(self.folder / "progress.jsonl")
@@ -129,8 +134,6 @@ class Run:
         return record
 
     def _provenance(self) -> dict[str, Any]:
-        base = repository.root()
-        notebook = base / "notebooks" / f"{self.chapter.id}.ipynb" if base else None
         return {
             "schema": SCHEMA,
             "chapter": self.chapter.id,
@@ -139,8 +142,8 @@ class Run:
             | {"dataset": self.source.name},
             "seeds": self.seeds,
             "data": {"name": self.source.name, "sha256": self.source.sha256},
-            "code": fingerprint.code_hashes(notebook) if notebook else {},
-            **provenance.commit(base or fingerprint.PACKAGE),
+            "code": self._code,
+            **provenance.commit(repository.root() or fingerprint.PACKAGE),
             "device": provenance.device_name(self.device),
             "versions": provenance.versions(),
             "seconds": round(time.perf_counter() - self._started, 2),
