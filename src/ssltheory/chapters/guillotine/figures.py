@@ -10,9 +10,10 @@ from ssltheory.book.figures import COLORS, THEORY, Look, Markdown, style
 from ssltheory.chapters.guillotine.claims import (
     METHODS,
     NAMES,
-    at_cuts,
+    accuracy,
     backbone,
     points_lost,
+    r2,
     sweep,
     theory_r2,
 )
@@ -49,7 +50,7 @@ def by_layer(axes: Axes, arrays: dict[str, np.ndarray], which: int, label: str) 
     axes.axvspan(at + 0.5, len(names) - 0.5, color="#f1e4d3", zorder=0, lw=0)
     axes.axvline(at, color="#9a9a9a", lw=1.0, zorder=1)
     for k, method in enumerate(m for m in METHODS if m in arrays["methods"].tolist()):
-        values = at_cuts(arrays, method)[which]
+        values = (accuracy, r2)[which](arrays, method)
         mean, half = (np.array(v) for v in zip(*map(interval, values.T), strict=True))
         axes.errorbar(
             np.arange(len(names)) + 0.05 * (k - 1.5),
@@ -104,13 +105,15 @@ def sweep_figure(arrays: dict[str, np.ndarray]) -> Figure | None:
 
 def swept(axes: Axes, arrays: dict[str, np.ndarray], name: str, label: str, title: str) -> Axes:
     """Accuracy at backbone and output, means over seeds with 95 % intervals."""
-    values, accuracy = sweep(arrays, name)
+    values = arrays[f"{name}_values"]
     places = np.arange(len(values))
-    for cut, found in zip(CUT, accuracy.transpose(2, 0, 1), strict=True):
-        mean, half = (np.array(v) for v in zip(*map(interval, found), strict=True))
+    for cut in CUT:
+        by_value = map(interval, sweep(arrays, name, cut))
+        mean, half = (np.array(v) for v in zip(*by_value, strict=True))
         kind: Look = {"color": CUT[cut], "ms": 5, "capsize": 2, "elinewidth": 1.0, "label": cut}
         axes.errorbar(places, mean, np.nan_to_num(half), fmt="o-", **kind)
-    axes.fill_between(places, *accuracy.mean(1).T, color="#f1e4d3", lw=0)
+    means = (sweep(arrays, name, cut).mean(1) for cut in CUT)
+    axes.fill_between(places, *means, color="#f1e4d3", lw=0)
     axes.set(xticks=places, xticklabels=[f"{value:g}" for value in values])
     axes.set(xlabel=label, ylabel="accuracy of the class", title=title)
     return axes

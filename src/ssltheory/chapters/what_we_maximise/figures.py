@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import COLORS, THEORY, Look, Markdown, style
-from ssltheory.chapters.what_we_maximise.claims import LEVEL, METHODS, of_method, touching
+from ssltheory.chapters.what_we_maximise.claims import (
+    LEVEL,
+    METHODS,
+    entropy,
+    measured,
+    split,
+    touching,
+)
 
 #: Name in words, colour and marker of each network.
 LOOKS = {
@@ -35,10 +42,10 @@ def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
 def p_values(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Mean p-value solid with its interval, median dotted; dashed the ½ of Gaussian outputs."""
     _shaded(axes, arrays)
-    _curves(axes, arrays, "normality", 0)
+    _curves(axes, arrays, "normality", "mean")
     for method in METHODS:
         _, color, _ = LOOKS[method]
-        medians = of_method(arrays, "normality", method)[..., 1].mean(0)
+        medians = measured(arrays, "normality", method=method, what="median").mean(0)
         axes.plot(arrays["sigmas"], medians, ":", color=color, lw=1.2)
     axes.axhline(0.5, color=THEORY, ls="--", lw=1.3)
     axes.plot([], [], ":", color=THEORY, lw=1.2, label="medians")
@@ -51,7 +58,7 @@ def p_values(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def rejections(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Share of outputs that the test rejects, and its level."""
     _shaded(axes, arrays)
-    _curves(axes, arrays, "normality", 2)
+    _curves(axes, arrays, "normality", "rejected")
     axes.axhline(LEVEL, color=THEORY, ls="--", lw=1.3, label="level of the test")
     axes.set(yscale="log", ylim=(0.004, 1.6), ylabel=f"share rejected at level {LEVEL:g}")
     ticks = [0.01, 0.03, 0.1, 0.3, 1]
@@ -63,7 +70,7 @@ def rejections(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def covariance_error(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Relative error of σ²JJᵀ for the covariance of the outputs."""
     _shaded(axes, arrays)
-    _curves(axes, arrays, "affine", 2)
+    _curves(axes, arrays, "affine", "covariance")
     axes.set(yscale="log", ylim=(3e-4, 1.6), xlabel=NOISE)
     axes.set_ylabel("error of $\\sigma^2 J J^\\top$ for the\ncovariance of the outputs (relative)")
     return axes
@@ -72,19 +79,19 @@ def covariance_error(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def in_region(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Share of the draws that leave every ReLU on or off as it is at the image."""
     _shaded(axes, arrays, words=True)
-    _curves(axes, arrays, "affine", 0)
+    _curves(axes, arrays, "affine", "inside")
     axes.set(ylim=(-0.03, 1.05), xlabel=NOISE)
     axes.set_ylabel("share of draws that stay\nin the affine region of the image")
     return axes
 
 
-def _curves(axes: Axes, arrays: dict[str, np.ndarray], array: str, which: int) -> None:
+def _curves(axes: Axes, arrays: dict[str, np.ndarray], array: str, what: str) -> None:
     """A line a network: mean over repetitions, its 95 % interval as a band."""
     sigmas = arrays["fine" if array == "affine" else "sigmas"]
     shown = sigmas >= 0.9 * arrays["sigmas"].min()
     for method in METHODS:
         label, color, marker = LOOKS[method]
-        values = of_method(arrays, array, method)[..., which]
+        values = measured(arrays, array, method=method, what=what)
         mean, half = np.array([interval(column) for column in values.T])[shown].T
         x = sigmas[shown]
         axes.plot(x, mean, f"{marker}-", color=color, ms=4.5, label=label)
@@ -117,7 +124,7 @@ def second_figure(arrays: dict[str, np.ndarray]) -> Figure:
 
 def along_training(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Entropy above that of a component, by four estimators, at every recorded step."""
-    _estimators(axes, arrays["steps"], arrays["entropy"], np.log(float(arrays["points"])))
+    _estimators(axes, arrays["steps"], arrays, "entropy")
     _steps(axes, arrays)
     axes.set_ylabel("entropy of the mixture above\nthat of a component  (nats)")
     axes.set_title(f"along training, $s$ = {float(arrays['read_noise']):g}")
@@ -127,7 +134,7 @@ def along_training(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def against_noise(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """The same after training against the deviation of a component."""
-    _estimators(axes, arrays["scales"], arrays["entropy_scales"], np.log(float(arrays["points"])))
+    _estimators(axes, arrays["scales"], arrays, "entropy_scales")
     axes.set(xscale="log", yscale="log", ylim=(0.01, 200))
     axes.set_xlabel("deviation of a component  $s$")
     axes.set_ylabel("entropy of the mixture above\nthat of a component  (nats)")
@@ -135,18 +142,20 @@ def against_noise(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     return axes
 
 
-def _estimators(axes: Axes, x: np.ndarray, entropy: np.ndarray, limit: float) -> None:
+def _estimators(axes: Axes, x: np.ndarray, arrays: dict[str, np.ndarray], name: str) -> None:
     looks = (
-        (3, LOGDET, "^-", "LogDet, upper bound"),
-        (2, UPPER, "v-", "pairwise upper bound"),
-        (1, TRUTH, "o-", "Monte Carlo"),
-        (0, LOWER, "^-", "pairwise lower bound"),
+        ("logdet", LOGDET, "^-", "LogDet, upper bound"),
+        ("upper", UPPER, "v-", "pairwise upper bound"),
+        ("monte carlo", TRUTH, "o-", "Monte Carlo"),
+        ("lower", LOWER, "^-", "pairwise lower bound"),
     )
-    for place, color, line, label in looks:
-        mean, half = np.array([interval(column) for column in entropy[..., place].T]).T
+    for estimate, color, line, label in looks:
+        values = entropy(arrays, name, estimate)
+        mean, half = np.array([interval(column) for column in values.T]).T
         axes.plot(x, mean, line, color=color, ms=4.5, label=label)
         low = np.maximum(mean - half, 1e-6)
         axes.fill_between(x, low, mean + half, color=color, alpha=0.2, lw=0)
+    limit = np.log(float(arrays["points"]))
     axes.axhline(limit, color=THEORY, ls="--", lw=1.2, label=r"$\log n$: images told apart")
 
 
@@ -176,13 +185,14 @@ def conditional(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def regularisers(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """The parts of ½ log det S, and VICReg's covariance term in the place of the second."""
     looks = (
-        (0, COLORS["vicreg"], "o-", r"$\frac{1}{2}\sum_k \log S_{kk}$"),
-        (1, "#0072B2", "s-", r"$\frac{1}{2}\log\det R$"),
-        (2, "#0072B2", "s:", r"$-\frac{1}{4}\sum_{i \neq j} R_{ij}^2$, VICReg's"),
+        (COLORS["vicreg"], "o-", r"$\frac{1}{2}\sum_k \log S_{kk}$"),
+        ("#0072B2", "s-", r"$\frac{1}{2}\log\det R$"),
+        ("#0072B2", "s:", r"$-\frac{1}{4}\sum_{i \neq j} R_{ij}^2$, VICReg's"),
     )
     shift = float(arrays["outputs"]) * np.log(float(arrays["read_noise"]))
-    for place, color, line, label in looks:
-        values = arrays["split"][..., place] - (shift if place == 0 else 0)
+    variances, correlations, second_order = split(arrays)
+    parts = (variances - shift, correlations, second_order)
+    for values, (color, line, label) in zip(parts, looks, strict=True):
         mean, half = np.array([interval(column) for column in values.T]).T
         axes.plot(arrays["steps"], mean, line, color=color, ms=4.5, label=label)
         axes.fill_between(arrays["steps"], mean - half, mean + half, color=color, alpha=0.2, lw=0)
@@ -206,11 +216,11 @@ def table(arrays: dict[str, np.ndarray]) -> Markdown:
         "| spread of the centres | lower | Monte Carlo | upper | LogDet |",
         "|---|---|---|---|---|",
     ]
-    for spread, (lower, found, upper, logdet, error) in zip(
+    for spread, (lower, exact, upper, logdet, error) in zip(
         arrays["toy_spreads"], arrays["toy"].mean(0), strict=True
     ):
         rows.append(
-            f"| {spread:g} | {lower:.2f} | {found:.2f} ± {error:.2f} | {upper:.2f} | {logdet:.2f} |"
+            f"| {spread:g} | {lower:.2f} | {exact:.2f} ± {error:.2f} | {upper:.2f} | {logdet:.2f} |"
         )
     seconds = ", ".join(
         f"{LOOKS[name][0]} {float(s):.1f}"
