@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ssltheory.book.claims import interval
 from ssltheory.book.figures import COLORS, THEORY, Look, Markdown, style
-from ssltheory.chapters.deep_tensor.claims import at_stop, stops
+from ssltheory.chapters.deep_tensor.claims import METHODS, at_stop, largest_cube, stops
 
 COLOR = {
     "deep": COLORS["barlow_twins"],
@@ -42,8 +42,8 @@ def curves(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
         step, half = np.arange(len(mean)), np.nan_to_num(half)
         axes.fill_between(step, mean - half, mean + half, color=COLOR[key], alpha=0.18, lw=0)
         axes.plot(step, mean, color=COLOR[key], label=name)
-        found = at_stop(arrays, "main")[k]
-        axes.plot(at[k], found, "o", color=COLOR[key], ms=5, mec="white", mew=0.7, zorder=3)
+        stopped = at_stop(arrays, "main")[k]
+        axes.plot(at[k], stopped, "o", color=COLOR[key], ms=5, mec="white", mew=0.7, zorder=3)
     alone = arrays["pointwise_psnr"][0].astype(float).mean(0)
     axes.plot(alone, color=COLOR["mlp"], lw=1.3, label="no convolution")
     axes.plot([], [], "o", color="#555555", ms=5, label="discrepancy stop, a seed each")
@@ -62,7 +62,7 @@ def curves(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def gains(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """dB over the SVD of the same rank (filled) and of the best (open) at each noise."""
-    found, svd, oracle = (
+    stopped, svd, oracle = (
         np.concatenate([main[:1], other[: len(LEVELS)]])
         for main, other in zip(_three(arrays, "main"), _three(arrays, "levels"), strict=True)
     )
@@ -70,7 +70,7 @@ def gains(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     order = [1, 0, 2, 4]  # without noise nothing is to be gained: it is told, not drawn
     for place, k in enumerate(order):
         for shift, reference, mark in ((-0.12, svd, "o"), (0.12, oracle, "D")):
-            mean, half = interval(found[k] - reference[k])
+            mean, half = interval(stopped[k] - reference[k])
             look: Look = {"fmt": mark, "color": COLOR["deep"], "capsize": 3}
             look |= {"mfc": COLOR["deep"] if mark == "o" else "white"}
             axes.errorbar(place + shift, mean, np.nan_to_num(half), **look)
@@ -80,7 +80,7 @@ def gains(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     axes.legend(fontsize=8, title="over the SVD of the", title_fontsize=8, loc="upper right")
     axes.set(xticks=range(len(order)), xlim=(-0.5, len(order) - 0.5), ylabel="gain (dB)")
     axes.set_xticklabels([names[k] for k in order], fontsize=8)
-    text = f"no noise: SVD {svd[3].mean():.0f} dB, DeepTensor {found[3].mean():.0f} dB"
+    text = f"no noise: SVD {svd[3].mean():.0f} dB, DeepTensor {stopped[3].mean():.0f} dB"
     axes.set_title(text, fontsize=8.5)
     return axes
 
@@ -121,8 +121,8 @@ def official(axes: Axes, arrays: dict[str, np.ndarray], kind: int) -> Axes:
     axes.fill_between(step, mean - half, mean + half, color=COLOR["deep"], alpha=0.18, lw=0)
     axes.plot(step, mean, color=COLOR["deep"], label="DeepTensor, rank 32")
     reached = at < psnr.shape[-1] - 1
-    found = at_stop(arrays, "official")[kind][reached]
-    axes.plot(at[reached], found, "o", color=COLOR["deep"], ms=5, mec="white", mew=0.7)
+    stopped = at_stop(arrays, "official")[kind][reached]
+    axes.plot(at[reached], stopped, "o", color=COLOR["deep"], ms=5, mec="white", mew=0.7)
     for key, name in (("oracle", "SVD, best rank"), ("svd", "SVD, rank 32")):
         level = arrays[f"official_{key}"][kind].mean()
         axes.axhline(level, color=COLOR[key], ls="--", lw=1.3, label=name)
@@ -152,16 +152,15 @@ def images(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def seconds(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Seconds of a step against the side of the cube."""
-    sides, found = arrays["step_sides"], arrays["step_seconds"]
-    names = ("three 1-D nets", "2-D and 1-D net", "3-D U-Net")
-    keys = ("deep", "nmf", "unet")
-    for name, key, values in zip(names, keys, found.T, strict=True):
+    sides, took, keys = arrays["step_sides"], arrays["step_seconds"], ("deep", "nmf", "unet")
+    for name, key, values in zip(METHODS, keys, took.T, strict=True):
         axes.loglog(sides, values, "o-", color=COLOR[key], label=name, ms=5)
     axes.set(xlabel="side of the cube", ylabel="seconds a step", xticks=sides, title="time")
     axes.set_xticklabels([str(side) for side in sides])
     axes.xaxis.minorticks_off()
-    ratio = f"×{found[-1, 2] / found[-1, 0]:.0f} "
-    axes.text(sides[-1], (found[-1, 0] * found[-1, 2]) ** 0.5, ratio, ha="right", fontsize=9)
+    side, on_largest = largest_cube(arrays)
+    three, unet = on_largest["three 1-D nets"], on_largest["3-D U-Net"]
+    axes.text(side, (three * unet) ** 0.5, f"×{unet / three:.0f} ", ha="right", fontsize=9)
     axes.legend(fontsize=7.5, loc="upper left")
     return axes
 
