@@ -75,19 +75,27 @@ with np.load("arrays.npz") as arrays:
 """
 
 
-@pytest.hookimpl(tryfirst=True)
+def group(nodeid: str) -> str:
+    """Of a test: that of its file."""
+    stem = Path(nodeid.partition("::")[0]).stem.removeprefix("test_")
+    return GROUPS.get(stem, stem)
+
+
 def pytest_collection_modifyitems(items):
-    """Give each test its group, and let the longest groups begin first."""
-    for item in items:
-        stem = item.path.stem.removeprefix("test_")
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(GROUPS.get(stem, stem)))
+    """The longest groups begin first."""
+    items.sort(key=lambda item: (*LONGEST, name := group(item.nodeid)).index(name))
 
-    def place(item):
-        group = item.get_closest_marker("xdist_group").args[0]
-        return (*LONGEST, group).index(group)
 
-    items.sort(key=place)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A group stays on one worker. (The ``loadgroup`` of pytest-xdist 3.8 knows no group under pytest 9.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -80,6 +80,8 @@ def again(record, tmp_path):
                 names.update({name: call for name, call in held.items() if name not in anew})
             return change(source)
 
+        if "trained" not in anew:
+            parameters["steps"] = record.parameters.steps
         return tiny(tmp_path, before=before, **parameters)
 
     return run
