@@ -27,13 +27,6 @@ from ssltheory.theory import preconditioned as theory
 from ssltheory.theory.stepwise import linear_barlow_twins
 
 IDEA = "ours; the idea: simon2023stepwise, appendix G and blog"
-METHODS = (
-    "barlow_twins",
-    "barlow_twins_preconditioned",
-    "vicreg",
-    "vicreg_preconditioned",
-    "isoloss",
-)
 NAMES = {
     "barlow_twins": "Barlow Twins",
     "barlow_twins_preconditioned": "Barlow Twins, preconditioned",
@@ -41,6 +34,7 @@ NAMES = {
     "vicreg_preconditioned": "VICReg, preconditioned",
     "isoloss": "IsoLoss",
 }
+METHODS = tuple(NAMES)
 SMALL, STANDARD = 0, 1  # places on the axis of starts
 HALF, FULL = 0.5, 0.75  # shares of d that count as half of the dimensions and as all of them
 GOAL, LR = 0.01, 0.24  # of the linear model: loss to reach, learning rate
@@ -72,10 +66,9 @@ def of_recipe(
 def solution(arrays: dict[str, np.ndarray], seed: int, recipe: str, eps: float):
     """The closed form of a recipe on one draw: ``.eigenvalues(t)`` and ``.loss(t)``."""
     gamma, w0 = (torch.from_numpy(arrays[name][seed]) for name in ("gamma", "start"))
-    dim, lr = len(w0), LR
     if recipe == "right":
         gamma, w0 = theory.whiten(gamma, w0, eps)
-    closed = linear_barlow_twins(torch.diag(gamma), dim, w0=w0, lr=lr)
+    closed = linear_barlow_twins(torch.diag(gamma), len(w0), w0=w0, lr=LR)
     if recipe in ("plain", "right"):
         return closed
     if recipe == "log-det":
@@ -85,11 +78,11 @@ def solution(arrays: dict[str, np.ndarray], seed: int, recipe: str, eps: float):
 
 def predicted_steps(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Steps to the goal by the closed forms, ``(n_seeds, recipes)``."""
-    longest, lr = 100 * float(arrays["linear_steps"].max()), LR
+    longest = 100 * float(arrays["linear_steps"].max()) * LR
     return np.array(
         [
             [
-                theory.time_to(solution(arrays, seed, *recipe).loss, GOAL, longest * lr) / lr
+                theory.time_to(solution(arrays, seed, *recipe).loss, GOAL, longest) / LR
                 for recipe in recipes(arrays)
             ]
             for seed in range(len(arrays["gamma"]))
@@ -121,13 +114,9 @@ def leaks(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
     Of whitened data for the right preconditioner, of the plain descent for the others.
     """
-    closed = [
-        [
-            solution(arrays, seed, "right" if name == "right" else "plain", eps)
-            for name, eps in recipes(arrays)
-        ]
-        for seed in range(len(arrays["gamma"]))
-    ]
+    descents = [("right" if name == "right" else "plain", eps) for name, eps in recipes(arrays)]
+    seeds = range(len(arrays["gamma"]))
+    closed = [[solution(arrays, seed, *descent) for descent in descents] for seed in seeds]
     alignment, leakage = (
         np.array([[getattr(s, name) for s in row] for row in closed])
         for name in ("alignment", "leakage")
@@ -272,9 +261,9 @@ def _networks(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
 
     words = "Barlow Twins, small start: steps to half of the dimensions, plain / preconditioned, lower end"
     runs = of_run(half, plain, SMALL), of_run(half, ours, SMALL)
-    yield _faster("steps", words, *runs, SPEED_UP["half"], longest)
+    yield _faster("steps", words, runs, SPEED_UP["half"], longest)
     bound = SPEED_UP["half"] / COST
-    yield _faster("seconds", "The same in seconds", *runs, bound, longest, gain)
+    yield _faster("seconds", "The same in seconds", runs, bound, longest, gain)
 
     ranks = {name: np.isfinite(of_run(full, name, SMALL)).mean() for name in (plain, ours)}
     claim = Group(IDEA, note=f"plain: {ranks[plain]:.2g}")
@@ -285,26 +274,21 @@ def _networks(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
 
     words = "Barlow Twins, standard start: steps to three quarters of d, plain / preconditioned, lower end"
     runs = of_run(full, plain, STANDARD), of_run(full, ours, STANDARD)
-    yield _faster("standard", words, *runs, SPEED_UP["standard"], longest)
+    yield _faster("standard", words, runs, SPEED_UP["standard"], longest)
 
     words = "Small start: steps to half of the dimensions, IsoLoss / preconditioned Barlow Twins, lower end"
     runs = of_run(half, "isoloss", SMALL), of_run(half, ours, SMALL)
-    yield _faster("isoloss", words, *runs, SPEED_UP["isoloss"], longest)
+    yield _faster("isoloss", words, runs, SPEED_UP["isoloss"], longest)
 
     words = "Cost of a step of Barlow Twins, preconditioned / plain"
     yield Group("ours").at_most("cost", words, 1 / gain, COST)
 
 
 def _faster(
-    id: str,
-    words: str,
-    slow: np.ndarray,
-    fast: np.ndarray,
-    bound: float,
-    longest: float,
-    factor: float = 1.0,
+    id: str, words: str, runs: tuple, bound: float, longest: float, factor: float = 1.0
 ) -> Claim:
     """That the ratio of two methods' steps, slow / fast, is at least the bound, at the lower end of its interval."""
+    slow, fast = runs
     mean, low, high = (factor * x for x in ratio(slow, fast, longest))
     never, arrived = int(np.isinf(slow).sum()), bool(np.isfinite(fast).all())
     waits = bool((slow > 0).all())  # else there was nothing to wait for
