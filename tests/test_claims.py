@@ -7,7 +7,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from ssltheory.book import claims, registry
-from ssltheory.book.claims import Claim, interval
+from ssltheory.book.claims import Claim, Group, interval
 from ssltheory.chapters.batch_norm_partitions import claims as batch_norm_partitions
 from ssltheory.chapters.class_dependent import claims as class_dependent
 from ssltheory.chapters.deep_staircase import claims as deep_staircase
@@ -43,6 +43,45 @@ def settings(chapter, **given):
 )
 def test_a_tolerance_counts_once_and_to_the_right_side(relation, measured, verdict):
     assert Claim("id", "words", measured, 1.0, 0.1, "ours", relation).verdict == verdict
+
+
+VERBS = {"equal": "equal", "at_least": "at least", "at_most": "at most"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_gives_its_relation_and_what_the_group_shares(verb):
+    state = getattr(Group("a paper", inside=False, note="5 draws"), verb)
+    expected = Claim("id", "words", 3.0, 2.0, 0.5, "a paper", VERBS[verb], False, "5 draws")
+    assert state("id", "words", 3.0, 2.0, 0.5) == expected
+
+
+@pytest.mark.parametrize("verb", ["at_least", "at_most"])
+def test_a_one_sided_verb_has_no_tolerance_of_its_own(verb):
+    claim = getattr(Group("ours"), verb)("id", "words", 3.0, 3.0)
+    assert (claim.tolerance, claim.inside, claim.note) == (0, True, "")
+    assert claim.verdict == "holds"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_turns_numpys_numbers_into_pythons(verb):
+    group = Group("ours", inside=np.array([True]).any())
+    claim = getattr(group, verb)("id", "words", np.float32(0.5), np.int64(1), np.array(0.25))
+    numbers = claim.measured, claim.predicted, claim.tolerance
+    assert numbers == (0.5, 1, 0.25)
+    assert {type(number) for number in numbers} == {float}
+    assert type(claim.inside) is bool
+    assert type(group.equal("id", "words", 1, 1, 0, inside=np.bool_(False)).inside) is bool
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_claim_may_differ_from_its_group_in_what_it_names(verb):
+    state = getattr(Group("a paper", inside=False, note="5 draws"), verb)
+    claim = state("id", "words", 3.0, 2.0, 0.5, source="ours", inside=True, note="all draws")
+    assert (claim.source, claim.inside, claim.note) == ("ours", True, "all draws")
+    claim = state("id", "words", 3.0, 2.0, 0.5, note="all draws")
+    assert (claim.source, claim.inside, claim.note) == ("a paper", False, "all draws")
+    with pytest.raises(TypeError, match="seeds"):
+        state("id", "words", 3.0, 2.0, 0.5, seeds=5)
 
 
 def test_interval_is_students_of_the_unbiased_deviation():

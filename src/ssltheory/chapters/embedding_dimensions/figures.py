@@ -134,8 +134,8 @@ class Film:
     def data(self) -> dict:
         """What the script draws, for JSON: points as 16-bit integers in base64, times, loss, colours."""
         arrays = self.arrays
-        kept = np.linspace(0, len(arrays["times"][0]) - 1, len(arrays["film"])).astype(int)
-        times, loss = arrays["times"][0][kept], arrays["loss"][0][kept]
+        frames = np.linspace(0, len(arrays["times"][0]) - 1, len(arrays["film"])).astype(int)
+        times, loss = arrays["times"][0][frames], arrays["loss"][0][frames]
         seen = times >= arrays["step_times"][0, 0] / 4
         points = in_box(arrays, arrays["film"][seen, : self.images].astype(float))
         points = np.rint(16384 * points.clip(-1.9, 1.9)).astype("<i2")

@@ -22,6 +22,7 @@ from ssltheory.chapters.faster_ssl.claims import (
     predicted_steps,
     recipes,
     solution,
+    speed_ups,
     steps_to_accuracy,
     steps_to_rank,
 )
@@ -81,16 +82,15 @@ def linear_loss(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axe
 
 def linear_speed_up(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Measured against predicted speed-up, all draws; the alignment written beside."""
-    steps, foretold = arrays["linear_steps"], predicted_steps(arrays)
-    measured, predicted = steps[:, :1] / steps, foretold[:, :1] / foretold
-    edges, found = np.array([3.0, 3000.0]), alignments(arrays)
+    measured, predicted = speed_ups(arrays)
+    edges, aligned = np.array([3.0, 3000.0]), alignments(arrays)
     axes.plot(edges, edges, color=THEORY, ls="--", lw=1.2, label="as the closed forms foretell")
     for k, name in enumerate(recipes(arrays)):
         if name[0] == "plain":
             continue
         label, color = RECIPES.get(name, (name[0], "#000000"))
         axes.plot(predicted[:, k], measured[:, k], "o", color=color, ms=6, alpha=0.8)
-        low, high = found[:, k].min(), found[:, k].max()
+        low, high = aligned[:, k].min(), aligned[:, k].max()
         place = (predicted[:, k].max(), measured[:, k].min())
         right = name[0] == "right"
         axes.annotate(

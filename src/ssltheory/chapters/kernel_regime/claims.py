@@ -1,13 +1,16 @@
 """Claims of chapter 09.
 
-The bounds on accuracies were set at the quick settings on digits, at little more than half of what seeds 10–14 had
-shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and then kept.
+The bounds on accuracies were set at the quick settings on digits, at little more than half of what seeds 10 to 14 had
+shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and have been kept since.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from ssltheory.book.claims import Claim
+from ssltheory.book.claims import Claim, Group
+from ssltheory.book.named import Named
 from ssltheory.chapters.kernel_regime import Parameters
 from ssltheory.theory import kernel_ssl
 
@@ -16,9 +19,7 @@ LOSS, GRAM = 1e-5, 1e-3  # of the loss and, relative, of a Gram matrix; L-BFGS l
 LABELS = 2  # labels a class at which methods are compared
 
 
-def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
-    """Theory against measurement: the worst repetition of a closed form, the mean of accuracies."""
-    return [*_closed_forms(arrays), *_spiral(arrays), *_accuracies(arrays, parameters)]
+# Readings
 
 
 def cases(arrays: dict[str, np.ndarray]) -> list[tuple[str, float]]:
@@ -30,21 +31,21 @@ def induced(arrays: dict[str, np.ndarray], seed: int) -> list[tuple[torch.Tensor
     """Theory's embeddings of training views and held-out points, for each case."""
     k, held_out, a = (torch.from_numpy(arrays[n][seed]) for n in ("k", "k_held_out", "links"))
     dim = arrays["coefficients"].shape[-1]
-    made = [kernel_ssl.induced_kernel(k, a.double(), dim, *case) for case in cases(arrays)]
-    return [(kernel.embeddings, kernel.embed(held_out)) for kernel in made]
+    kernels = [kernel_ssl.induced_kernel(k, a.double(), dim, *case) for case in cases(arrays)]
+    return [(kernel.embeddings, kernel.embed(held_out)) for kernel in kernels]
 
 
 def descended(arrays: dict[str, np.ndarray], seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """What descent found, VICReg's mean set to the one of least norm, which its loss leaves open."""
+    """The same after descent, VICReg's mean set to the one of least norm, which its loss leaves open."""
     k, held_out = (torch.from_numpy(arrays[n][seed]) for n in ("k", "k_held_out"))
     k_one = torch.linalg.solve(k, torch.ones_like(k[:, :1]))
-    found = []
+    embeddings = []
     for (method, _), c in zip(cases(arrays), arrays["coefficients"][seed], strict=True):
         c = torch.from_numpy(c)
         if method == "vicreg":
             c = c - k_one * c.sum(0) / k_one.sum()
-        found.append((k @ c, held_out @ c))
-    return found
+        embeddings.append((k @ c, held_out @ c))
+    return embeddings
 
 
 def _relative(z: torch.Tensor, expected: torch.Tensor) -> float:
@@ -58,45 +59,20 @@ def _loss(z: torch.Tensor, a: torch.Tensor, method: str, beta: float) -> float:
     return float(kernel_ssl.contrastive_loss(z, a))
 
 
-def _closed_forms(arrays: dict[str, np.ndarray]) -> list[Claim]:
+def descent_errors(arrays: dict[str, np.ndarray]) -> dict[str, list[tuple[float, float, float]]]:
+    """Errors of the closed forms against descent, by method, of each of its descents in each repetition.
+
+    Distance of the loss from its minimum; relative error of the Gram matrix on training views and on held-out points.
+    """
     errors: dict[str, list] = {"vicreg": [], "contrastive": []}
     for seed, links in enumerate(arrays["links"]):
         a = torch.from_numpy(links).double()
         runs = zip(cases(arrays), descended(arrays, seed), induced(arrays, seed), strict=True)
-        for case, (z, z_held_out), (expected, expected_held_out) in runs:
-            loss = _loss(z, a, *case) - _loss(expected, a, *case)
+        for (method, beta), (z, z_held_out), (expected, expected_held_out) in runs:
+            loss = _loss(z, a, method, beta) - _loss(expected, a, method, beta)
             grams = _relative(z, expected), _relative(z_held_out, expected_held_out)
-            errors[case[0]].append((abs(loss), *grams))
-    claims = []
-    for method, words in (("vicreg", "non-contrastive"), ("contrastive", "contrastive")):
-        loss, gram, held_out = np.max(errors[method], 0)
-        claims += [
-            Claim(
-                f"{method}-loss",
-                f"Largest distance of the {words} loss after descent from its closed-form minimum",
-                float(loss),
-                0.0,
-                LOSS,
-                f"{PAPER}; constants ours",
-            ),
-            Claim(
-                f"{method}-kernel",
-                f"Largest relative error of the {words} induced kernel on training views",
-                float(gram),
-                0.0,
-                GRAM,
-                f"{PAPER}; constants ours",
-            ),
-            Claim(
-                f"{method}-held-out",
-                f"Largest relative error of the {words} induced kernel on held-out images",
-                float(held_out),
-                0.0,
-                GRAM,
-                f"{PAPER}; constants ours",
-            ),
-        ]
-    return claims
+            errors[method].append((abs(loss), *grams))
+    return errors
 
 
 def spiral_accuracy(z: np.ndarray, arm: np.ndarray) -> float:
@@ -108,97 +84,77 @@ def spiral_accuracy(z: np.ndarray, arm: np.ndarray) -> float:
 def similarity_accuracy(similarity: np.ndarray, arm: np.ndarray) -> float:
     """As ``spiral_accuracy``, of a kernel matrix ``(n, n)`` of unit diagonal."""
     first, second = similarity[:, arm == 0], similarity[:, arm == 1]
-    chosen = first[:, :, None] > second[:, None, :]
-    return float((chosen == (arm == 0)[:, None, None]).mean())
+    nearer_first = first[:, :, None] > second[:, None, :]
+    return float((nearer_first == (arm == 0)[:, None, None]).mean())
 
 
-def _spiral(arrays: dict[str, np.ndarray]) -> list[Claim]:
-    arm = arrays["spiral_arm"]
-    return [
-        Claim(
-            "spiral-base",
-            "Accuracy of the base kernel on the spirals with one label an arm, over all choices of labels",
-            similarity_accuracy(arrays["spiral_base"], arm),
-            0.6,
-            0.0,
-            f"{PAPER}, the spirals; settings and bound ours",
-            relation="at most",
-        ),
-        Claim(
-            "spiral-induced",
-            "Accuracy of the induced kernels there, the lesser of the two methods",
-            min(spiral_accuracy(arrays[f"spiral_{m}"], arm) for m in ("vicreg", "contrastive")),
-            0.99,
-            0.0,
-            f"{PAPER}, the spirals; settings and bound ours",
-            relation="at least",
-        ),
-    ]
+def accuracies(arrays: dict[str, np.ndarray], method: str, labels: int | None = None) -> np.ndarray:
+    """Accuracies of a method at every number of labels a class, ``(n_seeds, budgets)``; at one: ``(n_seeds,)``."""
+    axes = {"method": arrays["methods"].tolist(), "labels": arrays["labels"].tolist()}
+    at = {} if labels is None else {"labels": labels}
+    return Named(arrays["accuracy"], seed=None, **axes)(method=method, **at)
 
 
-def column(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Accuracies of a method, ``(n_seeds, label budgets)``."""
-    return arrays["accuracy"][:, list(arrays["methods"]).index(name)]
+# Claims
 
 
-def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
+    """Theory against measurement: the worst repetition of a closed form, the mean of accuracies."""
+    return [*_closed_forms(arrays), *_spiral(arrays), *_accuracies(arrays, parameters)]
+
+
+def _closed_forms(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    errors, claim = descent_errors(arrays), Group(f"{PAPER}; constants ours")
+    for method, name in (("vicreg", "non-contrastive"), ("contrastive", "contrastive")):
+        loss, gram, held_out = np.max(errors[method], 0)
+        words = f"Largest distance of the {name} loss after descent from its closed-form minimum"
+        yield claim.equal(f"{method}-loss", words, loss, 0, LOSS)
+        words = f"Largest relative error of the {name} induced kernel on"
+        yield claim.equal(f"{method}-kernel", f"{words} training views", gram, 0, GRAM)
+        yield claim.equal(f"{method}-held-out", f"{words} held-out images", held_out, 0, GRAM)
+
+
+def _spiral(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    arm, claim = arrays["spiral_arm"], Group(f"{PAPER}, the spirals; settings and bound ours")
+    words = "Accuracy of the base kernel on the spirals with one label an arm, over all choices of labels"
+    base = similarity_accuracy(arrays["spiral_base"], arm)
+    yield claim.at_most("spiral-base", words, base, 0.6)
+    words = "Accuracy of the induced kernels there, the lesser of the two methods"
+    induced = (spiral_accuracy(arrays[f"spiral_{m}"], arm) for m in ("vicreg", "contrastive"))
+    yield claim.at_least("spiral-induced", words, min(induced), 0.99)
+
+
+def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> Iterator[Claim]:
     most = int(arrays["views"][-1])
-    at = int(np.flatnonzero(arrays["labels"] == LABELS)[0])
     many = parameters.n_images >= 200 and most >= 8 and 8 * parameters.dim <= parameters.n_images
     plain = parameters.kernel == "rbf" and not parameters.flip
     digits = many and plain and parameters.dataset == "digits"
-    n = len(arrays["accuracy"])
+    source = f"{PAPER}, accuracies on small data sets; settings and bound ours"
+    few = f"{LABELS} labels a class"
 
-    def difference(name, words, one, other, bound, relation="at least", inside=True):
-        between = (column(arrays, one) - (column(arrays, other) if other else 0))[:, at]
-        error = between.std(ddof=1) / n**0.5 if n > 1 else float("nan")
-        return Claim(
-            name,
-            f"Accuracy {words}, {LABELS} labels a class",
-            float(between.mean()),
-            bound,
-            0.0,
-            f"{PAPER}, accuracies on small data sets; settings and bound ours",
-            relation=relation,
-            inside=inside,
-            note=f"{n} repetitions, standard error {error:.2g}; claimed for 200 images, 8 views or more",
-        )
+    def of(method: str) -> np.ndarray:
+        return accuracies(arrays, method, LABELS)
 
-    return [
-        *(
-            difference(
-                f"views-{method}",
-                f"gained by {most} views an image over one, {words}",
-                f"{method} {most}",
-                f"{method} 1",
-                0.05,
-                inside=digits,
-            )
-            for method, words in (("vicreg", "VICReg"), ("contrastive", "contrastive"))
-        ),
-        difference(
-            "over-base",
-            f"gained over the base kernel, {most} views, VICReg",
-            f"vicreg {most}",
-            "base",
-            0.03,
-            inside=digits,
-        ),
-        difference(
-            "shuffled",
-            "of an induced kernel whose views are linked at random",
-            "shuffled",
-            None,
-            0.25,
-            "at most",
-            inside=many,
-        ),
-        difference(
-            "full-rank",
-            "lost to the base kernel where every image has a dimension of its own, d = n − 1",
-            "base",
-            "full rank",
-            0.15,
-            inside=digits,
-        ),
-    ]
+    claim = Group(source, digits)
+    for method, name in (("vicreg", "VICReg"), ("contrastive", "contrastive")):
+        words = f"Accuracy gained by {most} views an image over one, {name}, {few}"
+        gain = of(f"{method} {most}") - of(f"{method} 1")
+        yield claim.at_least(f"views-{method}", words, gain.mean(), 0.05, note=_note(gain))
+
+    words = f"Accuracy gained over the base kernel, {most} views, VICReg, {few}"
+    gain = of(f"vicreg {most}") - of("base")
+    yield claim.at_least("over-base", words, gain.mean(), 0.03, note=_note(gain))
+
+    words = f"Accuracy of an induced kernel whose views are linked at random, {few}"
+    random = of("shuffled")
+    yield Group(source, many, _note(random)).at_most("shuffled", words, random.mean(), 0.25)
+
+    words = f"Accuracy lost to the base kernel where every image has a dimension of its own, d = n − 1, {few}"
+    loss = of("base") - of("full rank")
+    yield claim.at_least("full-rank", words, loss.mean(), 0.15, note=_note(loss))
+
+
+def _note(values: np.ndarray) -> str:
+    n = len(values)
+    error = values.std(ddof=1) / n**0.5 if n > 1 else float("nan")
+    return f"{n} repetitions, standard error {error:.2g}; claimed for 200 images, 8 views or more"

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.book.figures import COLORS, THEORY, style
-from ssltheory.chapters.kernel_regime.claims import LABELS, cases, column, descended, induced
+from ssltheory.chapters.kernel_regime.claims import LABELS, accuracies, cases, descended, induced
 
 METHODS = (
     ("vicreg", "non-contrastive", COLORS["vicreg"], "o-"),
@@ -53,16 +53,15 @@ def spirals(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def against_views(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Accuracy against the number of views, a few labels a class."""
-    at = int(np.flatnonzero(arrays["labels"] == LABELS)[0])
     views = arrays["views"]
     for method, words, color, marker in METHODS:
-        found = np.stack([column(arrays, f"{method} {m}")[:, at] for m in views])
-        _line(axes, views, found, color, marker, f"induced, {words}")
+        by_views = np.stack([accuracies(arrays, f"{method} {m}", LABELS) for m in views])
+        _line(axes, views, by_views, color, marker, f"induced, {words}")
     for name, words, ls in (
         ("base", "base kernel", "-"),
         ("base with views", "base kernel, labelled views", ":"),
     ):
-        level = column(arrays, name)[:, at].mean()
+        level = accuracies(arrays, name, LABELS).mean()
         axes.axhline(level, color=COLORS["control"], ls=ls, lw=1.6, label=words)
     axes.set(
         xscale="log",
@@ -82,10 +81,11 @@ def against_labels(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Accuracy against the number of labels a class."""
     labels, most = arrays["labels"], arrays["views"][-1]
     for method, _, color, marker in METHODS:  # named in the panel before
-        _line(axes, labels, column(arrays, f"{method} {most}").T, color, marker, None)
-    _line(axes, labels, column(arrays, "base").T, COLORS["control"], "^-", "base kernel")
-    _line(axes, labels, column(arrays, "full rank").T, COLORS["simclr"], "v-", "induced, d = n − 1")
-    _line(axes, labels, column(arrays, "shuffled").T, THEORY, "x-", "views linked at random")
+        _line(axes, labels, accuracies(arrays, f"{method} {most}").T, color, marker, None)
+    _line(axes, labels, accuracies(arrays, "base").T, COLORS["control"], "^-", "base kernel")
+    full_rank = accuracies(arrays, "full rank").T
+    _line(axes, labels, full_rank, COLORS["simclr"], "v-", "induced, d = n − 1")
+    _line(axes, labels, accuracies(arrays, "shuffled").T, THEORY, "x-", "views linked at random")
     axes.set(
         xscale="log",
         xticks=labels,
@@ -105,11 +105,11 @@ def second_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
     style()
     runs = list(zip(cases(arrays), descended(arrays, seed), induced(arrays, seed), strict=True))
     figure, panels = plt.subplots(1, len(runs), figsize=(3.4 * len(runs), 3.4))
-    for axes, ((method, beta), found, expected) in zip(panels, runs, strict=True):
+    for axes, ((method, beta), descent, expected) in zip(panels, runs, strict=True):
         color = COLORS["vicreg" if method == "vicreg" else "spectral_contrastive"]
         for z, closed, marker, fill, label in (
-            (found[0], expected[0], "o", color, "training views"),
-            (found[1], expected[1], "s", "none", "held-out images"),
+            (descent[0], expected[0], "o", color, "training views"),
+            (descent[1], expected[1], "s", "none", "held-out images"),
         ):
             x, y = ((v @ v.mT).numpy().ravel() for v in (closed, z))
             axes.plot(x, y, marker, color=color, mfc=fill, ms=4, label=label)
@@ -123,13 +123,13 @@ def second_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
 
 
 def _line(
-    axes: Axes, x: np.ndarray, found: np.ndarray, color: str, marker: str, label: str | None
+    axes: Axes, x: np.ndarray, values: np.ndarray, color: str, marker: str, label: str | None
 ) -> None:
     """Means over repetitions ``(points, n_seeds)`` with their standard errors."""
-    mean, error = found.mean(1), _error(found)
+    mean, error = values.mean(1), _error(values)
     axes.errorbar(x, mean, error, fmt=marker, color=color, ms=5, capsize=2, lw=1.8, label=label)
 
 
-def _error(found: np.ndarray) -> np.ndarray:
-    n = found.shape[-1]
-    return found.std(-1, ddof=1) / n**0.5 if n > 1 else np.zeros(found.shape[:-1])
+def _error(values: np.ndarray) -> np.ndarray:
+    n = values.shape[-1]
+    return values.std(-1, ddof=1) / n**0.5 if n > 1 else np.zeros(values.shape[:-1])
