@@ -12,6 +12,7 @@ from ssltheory.claims.guillotine import (
     at_cuts,
     backbone,
     points_lost,
+    score,
     sweep,
     theory_r2,
 )
@@ -36,20 +37,20 @@ CUT = {"backbone": "#0072B2", "output": "#882255"}
 def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """Accuracy above and R² below, a layer after another."""
     figure, (above, below) = plt.subplots(2, 1, figsize=(7.4, 6.4), sharex=True)
-    by_layer(above, arrays, 0, "accuracy of the class")
-    by_layer(below, arrays, 1, "$R^2$ of what the\naugmentation did")
+    by_layer(above, arrays, "accuracy", "accuracy of the class")
+    by_layer(below, arrays, "r2", "$R^2$ of what the\naugmentation did")
     above.legend(loc="lower left", fontsize=8.5)
     below.set(xlabel="layer that the probe reads, from the first to the last")
     return figure
 
 
-def by_layer(axes: Axes, arrays: dict[str, np.ndarray], which: int, label: str) -> Axes:
+def by_layer(axes: Axes, arrays: dict[str, np.ndarray], what: str, label: str) -> Axes:
     """Mean over seeds and its 95 % interval at every layer, a method a line; dotted: the pixels themselves."""
     names, at = layer_names(arrays), backbone(arrays)
     axes.axvspan(at + 0.5, len(names) - 0.5, color="#f1e4d3", zorder=0, lw=0)
     axes.axvline(at, color="#9a9a9a", lw=1.0, zorder=1)
     for k, method in enumerate(m for m in METHODS if m in arrays["methods"].tolist()):
-        values = at_cuts(arrays, method)[which]
+        values = at_cuts(arrays, method, what)
         mean, half = (np.array(v) for v in zip(*map(interval, values.T), strict=True))
         axes.errorbar(
             np.arange(len(names)) + 0.05 * (k - 1.5),
@@ -62,13 +63,17 @@ def by_layer(axes: Axes, arrays: dict[str, np.ndarray], which: int, label: str) 
             elinewidth=1.0,
             label=NAMES[method],
         )
-    pixels = arrays["pixels"].astype(float)
-    level = (pixels[:, 0] if which == 0 else pixels[:, 1:].mean(1)).mean()
-    axes.axhline(level, color=COLORS["control"], ls=":", lw=1.4, label="pixels")
+    axes.axhline(
+        score(arrays["pixels"], what).mean(),
+        color=COLORS["control"],
+        ls=":",
+        lw=1.4,
+        label="pixels",
+    )
     axes.set(
         xticks=range(len(names)), xticklabels=names, ylabel=label, xlim=(-0.5, len(names) - 0.5)
     )
-    if which:
+    if what == "r2":
         axes.set_ylim(min(0, axes.get_ylim()[0]), None)
         place: Look = {"ha": "center", "va": "top", "fontsize": 8.5, "color": "#8a6d3b"}
         axes.text(
@@ -106,11 +111,12 @@ def swept(axes: Axes, arrays: dict[str, np.ndarray], name: str, label: str, titl
     """Accuracy at backbone and output, means over seeds with 95 % intervals."""
     values, accuracy = sweep(arrays, name)
     places = np.arange(len(values))
-    for cut, found in zip(CUT, accuracy.transpose(2, 0, 1), strict=True):
-        mean, half = (np.array(v) for v in zip(*map(interval, found), strict=True))
+    for cut in CUT:
+        rows = accuracy(cut=cut)
+        mean, half = (np.array(v) for v in zip(*map(interval, rows), strict=True))
         kind: Look = {"color": CUT[cut], "ms": 5, "capsize": 2, "elinewidth": 1.0, "label": cut}
         axes.errorbar(places, mean, np.nan_to_num(half), fmt="o-", **kind)
-    axes.fill_between(places, *accuracy.mean(1).T, color="#f1e4d3", lw=0)
+    axes.fill_between(places, *(accuracy(cut=cut).mean(1) for cut in CUT), color="#f1e4d3", lw=0)
     axes.set(xticks=places, xticklabels=[f"{value:g}" for value in values])
     axes.set(xlabel=label, ylabel="accuracy of the class", title=title)
     return axes
