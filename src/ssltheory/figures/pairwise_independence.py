@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.claims import interval
-from ssltheory.claims.pairwise_independence import end, start
+from ssltheory.claims.pairwise_independence import dependence, end, scan, separation, start
 from ssltheory.figures import COLORS, THEORY, Markdown, style
 
 NONE, RANDOM, LEARNT = "#7f7f7f", "#0072B2", "#E69F00"
@@ -44,8 +44,8 @@ def over_training(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     names, steps = arrays["names"].tolist(), arrays["steps"]
     for name in (name for name in SHOWN if name in names):
         label, color, line = LOOKS[name]
-        found = arrays["dependence"][names.index(name), :, :, 0]
-        mean, half = np.array([interval(column) for column in found.T]).T
+        pairs = dependence(arrays)(variant=name, among="pairs")
+        mean, half = np.array([interval(column) for column in pairs.T]).T
         axes.plot(steps, mean, line, color=color, label=label)
         axes.fill_between(steps, mean - half, mean + half, color=color, alpha=0.2, lw=0)
     _levels(axes, arrays)
@@ -63,8 +63,7 @@ def against_width(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     names, widths = arrays["names"].tolist(), arrays["widths"]
 
     def points(group, at, shift=1.0, **look):
-        found = [end(arrays, name) for name in group]
-        mean, half = np.array([interval(values) for values in found]).T
+        mean, half = np.array([interval(end(arrays, name)) for name in group]).T
         axes.errorbar(np.array(at) * shift, mean, half, capsize=3, **look)
 
     for kind, color, label in (("random", RANDOM, "random"), ("learnt", LEARNT, "learnt")):
@@ -114,12 +113,12 @@ def second_figure(arrays: dict[str, np.ndarray]) -> Figure:
 def angles(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Penalty over its mean against the angle, behind three projectors."""
     looks = (
-        ("elementwise", RANDOM, 2.0),
-        ("dense, ReLU", COLORS["simclr"], 4.0),
-        ("linear", NONE, 1.6),
+        ("elementwise", "elementwise", RANDOM, 2.0),
+        ("dense", "dense, ReLU", COLORS["simclr"], 4.0),
+        ("linear", "linear", NONE, 1.6),
     )
-    for k, (label, color, width) in enumerate(looks):
-        rows = arrays["scan"][:, k]
+    for projector, label, color, width in looks:
+        rows = scan(arrays, projector)
         rows = rows / rows.mean(1, keepdims=True)
         axes.plot(arrays["scan_angles"], rows.T, color=color, lw=width, alpha=0.9)
         axes.plot([], [], color=color, label=label)
@@ -135,15 +134,19 @@ def angles(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def recovered(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Mean correlation with the sources, and Amari distance, of three solvers."""
-    solvers = (("covariance\npenalty", RANDOM), ("FastICA", LEARNT), ("linear\nprojector", NONE))
-    for place, (_, color) in enumerate(solvers):
-        mcc, amari = arrays["ica"][:, :, place].T
+    solvers = (
+        ("penalty", "covariance\npenalty", RANDOM),
+        ("fastica", "FastICA", LEARNT),
+        ("linear", "linear\nprojector", NONE),
+    )
+    for place, (solver, _, color) in enumerate(solvers):
+        mcc, amari = (separation(arrays, solver, score) for score in ("correlation", "amari"))
         spread = np.linspace(-0.08, 0.08, len(mcc)) if len(mcc) > 1 else np.zeros(1)
         axes.plot(place - 0.15 + spread, mcc, "o", color=color, ms=7)
         axes.plot(place + 0.15 + spread, amari, "v", color=color, ms=7)
     axes.plot([], [], "o", color=THEORY, label="mean correlation, 1 is exact")
     axes.plot([], [], "v", color=THEORY, label="Amari distance, 0 is exact")
-    axes.set_xticks(range(3), [name for name, _ in solvers])
+    axes.set_xticks(range(3), [label for _, label, _ in solvers])
     axes.set(xlim=(-0.5, 2.5), ylim=(-0.05, 1.08), ylabel="score of six recovered sources")
     axes.legend(fontsize=8, loc="center left")
     return axes
@@ -151,12 +154,14 @@ def recovered(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 
 def triples(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """dHSIC of triples against normalised HSIC of pairs, every network at the end of training."""
-    for name, found in zip(arrays["names"].tolist(), arrays["dependence"], strict=True):
+    names, measured = arrays["names"].tolist(), dependence(arrays)
+    for name in names:
         _, color, line = LOOKS[name]
         marker = "o" if line == "-" else "s"
         fill = color if line != ":" else "white"
-        axes.plot(*found[:, -1].T, marker, color=color, mfc=fill, ms=6)
-    axes.plot(*arrays["dependence"][0, :, 0].T, "x", color=THEORY, ms=6, label="before training")
+        axes.plot(*measured(variant=name, step=-1).T, marker, color=color, mfc=fill, ms=6)
+    before = measured(variant=names[0], step=0)
+    axes.plot(*before.T, "x", color=THEORY, ms=6, label="before training")
     axes.plot(*arrays["floor"], "+", color=THEORY, ms=10, label="independent")
     axes.set(
         xlim=(0, None),
@@ -174,11 +179,9 @@ def table(arrays: dict[str, np.ndarray]) -> Markdown:
         "| projector | dependence of pairs | of triples | probe, % | seconds a network |",
         "|---|---|---|---|---|",
     ]
-    names = arrays["names"].tolist()
-    for name, found, accuracy, seconds in zip(
-        names, arrays["dependence"], arrays["accuracy"], arrays["seconds"], strict=True
-    ):
-        pairs, three = found[:, -1].mean(0)
+    columns = (arrays["names"].tolist(), arrays["accuracy"], arrays["seconds"])
+    for name, accuracy, seconds in zip(*columns, strict=True):
+        pairs, three = dependence(arrays)(variant=name, step=-1).mean(0)
         rows.append(
             f"| {LOOKS[name][0]} | {pairs:.3f} | {three:.4f} | {100 * accuracy.mean():.1f} | {seconds.mean():.1f} |"
         )
