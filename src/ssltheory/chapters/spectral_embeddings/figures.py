@@ -7,10 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssltheory.book.figures import COLORS, THEORY, Look, style
-from ssltheory.chapters.spectral_embeddings.claims import free_optima, variances
+from ssltheory.chapters.spectral_embeddings.claims import (
+    ALIGNED,
+    MISALIGNED,
+    free_optima,
+    probed,
+    twins,
+    variances,
+)
 
 DASHED: Look = {"color": THEORY, "ls": "--", "lw": 1.1}
-PAIRS = (("aligned pairs", "#009E73", 15), ("misaligned pairs", "#882255", -20))
+PAIRS = ((ALIGNED, "#009E73", 15), (MISALIGNED, "#882255", -20))
 
 
 def main_figure(arrays: dict[str, np.ndarray], seed: int = 0) -> Figure:
@@ -53,7 +60,7 @@ def mode_variances(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> 
 def ranks(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
     """Rank of the closed-form embeddings, and the number of modes with θ < 1/ρ."""
     rhos = arrays["sweep_rho"]
-    measured = arrays["probed"][seed, 0, : len(rhos), 2]
+    measured = probed(arrays, ALIGNED, "rank")[seed, : len(rhos)]
     fine = np.geomspace(rhos[0], rhos[-1], 2000)
     theta = arrays["theta"][seed][: int(measured.max())]
     expected = [(variances(theta, [rho])[0] > 1e-6).sum() for rho in fine]
@@ -66,15 +73,16 @@ def ranks(axes: Axes, arrays: dict[str, np.ndarray], seed: int = 0) -> Axes:
 
 def accuracies(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Accuracy with few labels against ρ, aligned and misaligned."""
-    rhos, probed = arrays["sweep_rho"], arrays["probed"][..., 0]
-    for k, (label, color, above) in enumerate(PAIRS):
-        mean, spread = probed[:, k].mean(0), probed[:, k].std(0)
+    rhos = arrays["sweep_rho"]
+    for pairs, color, above in PAIRS:
+        accuracy = probed(arrays, pairs, "few")
+        mean, spread = accuracy.mean(0), accuracy.std(0)
         vicreg = slice(len(rhos))
         low, high = mean - spread, mean + spread
         axes.fill_between(rhos, low[vicreg], high[vicreg], color=color, alpha=0.2, lw=0)
         axes.plot(rhos, mean[vicreg], color=color, lw=2.6)
         axes.annotate(
-            f"VICReg, {label}",
+            f"VICReg, {pairs} pairs",
             (rhos[0], mean[0]),
             (0, above),
             textcoords="offset points",
@@ -149,8 +157,8 @@ def free_map(
 
 def units(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Smallest singular value of Barlow Twins' unit weights against λ."""
-    lambdas, found = arrays["twin_lambda"], arrays["twins"][..., 1]
-    for row in found:
+    lambdas = arrays["twin_lambda"]
+    for row in twins(arrays)(what="units"):
         axes.plot(lambdas, row, "o-", color=COLORS["barlow_twins"], lw=1.2, ms=5)
     axes.plot([], [], "o-", color=COLORS["barlow_twins"], label="its own normalisation")
     axes.axhline(1, **DASHED, label="whitened")
