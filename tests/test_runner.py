@@ -359,6 +359,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_killed_in_mid_run(stub: Path, waiting, ssltheory):
     for seed, how in ((KILL_9, signal.SIGKILL), (CTRL_C, signal.SIGINT)):
