@@ -14,8 +14,7 @@ from conftest import ROOT
 from notebook_cells import code_cells, kept_record, record_of, verdicts
 
 from ssltheory.book import claims, records, registry
-from ssltheory.chapters.embedding_dimensions import claims as theory
-from ssltheory.chapters.embedding_dimensions import figures as plots
+from ssltheory.chapters.embedding_dimensions import claims as theory, figures as plots
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution

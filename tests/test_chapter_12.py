@@ -9,8 +9,7 @@ from notebook_cells import in_parts, kept_record, record_of, red, verdicts
 
 from ssltheory import data
 from ssltheory.book import claims, figures, registry, scales
-from ssltheory.chapters.what_we_maximise import experiment
-from ssltheory.chapters.what_we_maximise import figures as plots
+from ssltheory.chapters.what_we_maximise import experiment, figures as plots
 from ssltheory.errors import InputError
 from ssltheory.models import encoders
 from ssltheory.theory import information

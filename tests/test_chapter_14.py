@@ -9,9 +9,11 @@ from notebook_cells import in_parts, kept_record, record_of, red, run_cells, ver
 
 from ssltheory import data
 from ssltheory.book import claims, records, registry
-from ssltheory.chapters.class_dependent import claims as judged
-from ssltheory.chapters.class_dependent import experiment as grid
-from ssltheory.chapters.class_dependent import figures as plots
+from ssltheory.chapters.class_dependent import (
+    claims as judged,
+    experiment as grid,
+    figures as plots,
+)
 from ssltheory.errors import InputError
 from ssltheory.theory import class_dependent as theory
 

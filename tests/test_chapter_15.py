@@ -9,9 +9,7 @@ from notebook_cells import in_parts, kept_record, record_of, red, run_cells, ver
 
 from ssltheory import data
 from ssltheory.book import claims, records, registry
-from ssltheory.chapters.batch_norm_partitions import claims as judged
-from ssltheory.chapters.batch_norm_partitions import experiment
-from ssltheory.chapters.batch_norm_partitions import figures as plots
+from ssltheory.chapters.batch_norm_partitions import claims as judged, experiment, figures as plots
 from ssltheory.errors import InputError, RunError
 from ssltheory.theory import splines
 

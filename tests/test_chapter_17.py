@@ -10,8 +10,7 @@ from notebook_cells import in_parts, kept_record, record_of, red, run_cells, ver
 
 from ssltheory import data, unitary
 from ssltheory.book import claims, figures, records, registry, scales
-from ssltheory.chapters.projunn import experiment
-from ssltheory.chapters.projunn import figures as plots
+from ssltheory.chapters.projunn import experiment, figures as plots
 from ssltheory.errors import InputError, Paused
 
 CHAPTER = registry.find("17-projunn")

@@ -9,9 +9,7 @@ from notebook_cells import in_parts, kept_record, record_of, red, run_cells, ver
 
 from ssltheory import data, deep_tensor
 from ssltheory.book import claims, records, registry, scales
-from ssltheory.chapters.deep_tensor import claims as judge
-from ssltheory.chapters.deep_tensor import experiment
-from ssltheory.chapters.deep_tensor import figures as plots
+from ssltheory.chapters.deep_tensor import claims as judge, experiment, figures as plots
 from ssltheory.errors import InputError
 
 CHAPTER = registry.find("18-deep-tensor")

@@ -8,8 +8,7 @@ from ssltheory.chapters.guillotine import experiment
 from ssltheory.errors import InputError
 from ssltheory.measure import probes
 from ssltheory.models import encoders
-from ssltheory.theory import guillotine as theory
-from ssltheory.theory import spectral_embedding
+from ssltheory.theory import guillotine as theory, spectral_embedding
 
 DOUBLE = torch.float64
 

@@ -22,8 +22,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from conftest import ROOT, command
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from PIL import Image
 
 from ssltheory import data

@@ -198,4 +198,4 @@ def test_registry_is_the_folder():
     assert [chapter.id[:2] for chapter in known] == [f"{n:02}" for n in range(1, 19)]
     for chapter in known:
         for part in ("claims", "figures"):
-            assert chapter.part(part).__name__.endswith(chapter.module)
+            assert chapter.part(part).__name__.endswith(f"{chapter.module}.{part}")

@@ -16,8 +16,7 @@ import psutil
 import pytest
 from conftest import CHAPTER, command, copy_repository, notebook_of
 
-from ssltheory.book import engines, fingerprint, records, runner, sweeps
-from ssltheory.book import sweep_figures as plots
+from ssltheory.book import engines, fingerprint, records, runner, sweep_figures as plots, sweeps
 from ssltheory.errors import InputError, Paused, RunError
 
 POINTS = ("sweep", CHAPTER, "--scale", "tiny", "--grid", "n_images=350,400", "--seeds", "0:6")

@@ -29,9 +29,9 @@ from ssltheory.book import (
     runner,
     scales,
     scoreboard,
+    sweep_figures as sweep_plots,
     sweeps,
 )
-from ssltheory.book import sweep_figures as sweep_plots
 from ssltheory.book.claims import Claim
 from ssltheory.book.parameters import SCALES
 from ssltheory.book.records import Record

@@ -69,8 +69,9 @@ class Chapter:
 
 def all_chapters() -> list[Chapter]:
     """Every chapter, in the order of the book."""
-    slugs = [module.name for module in pkgutil.iter_modules(chapters.__path__)]
-    return sorted((_module(slug).CHAPTER for slug in slugs), key=lambda chapter: chapter.id)
+    names = [module.name for module in pkgutil.iter_modules(chapters.__path__)]
+    rooms = [_module(name) for name in names if not name.startswith("_")]
+    return sorted((room.CHAPTER for room in rooms), key=lambda chapter: chapter.id)
 
 
 def find(name: str) -> Chapter:
