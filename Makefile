@@ -61,11 +61,11 @@ lint: setup ## check style, formatting, types, spelling, that notebooks carry no
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m ssltheory.book.cells --check
+	$(BIN)/python -m ssltheory.book.lists --check
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) --verify $(NOTEBOOKS))
 
 format: setup ## mend what lint can mend; write the parameters cell of every notebook
-	$(BIN)/python -m ssltheory.book.cells
+	$(BIN)/python -m ssltheory.book.lists
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(if $(NOTEBOOKS),$(NBSTRIPOUT) $(NOTEBOOKS))

@@ -1,6 +1,5 @@
 """The table of parameters: what a row says, what is made of it, and that every chapter's table is sound."""
 
-import json
 import math
 import sys
 from dataclasses import replace
@@ -8,10 +7,10 @@ from typing import Literal
 
 import pytest
 import yaml
-from conftest import CHAPTER, notebook_of
+from conftest import CHAPTER
 
 from ssltheory import chapters
-from ssltheory.book import cells, parameters, registry, repository, scales
+from ssltheory.book import cells, parameters, registry, scales
 from ssltheory.book.parameters import NOT_SETTINGS, SCALES, Dataset, Minutes, Settings, at
 from ssltheory.errors import InputError
 
@@ -149,27 +148,6 @@ def test_numbers_survive_both_spellings(value):
     assert eval(cells.literal(value)) == value
     assert yaml.safe_load(cells.yaml_literal(value)) == value
     assert math.copysign(1, yaml.safe_load(cells.yaml_literal(value))) == math.copysign(1, value)
-
-
-def test_format_writes_the_cell_and_lint_says_which_differs(repo_copy, monkeypatch, capsys):
-    monkeypatch.setattr(repository, "root", lambda: repo_copy)
-    path = notebook_of(repo_copy)
-    right = path.read_text(encoding="utf-8")
-    assert cells.main(["--check"]) == 0
-    content = json.loads(right)
-    for cell in content["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"][1] = "n_images: int = 12  # another\n"
-    wrong = json.dumps(content)
-    path.write_text(wrong, encoding="utf-8")
-    assert cells.main(["--check"]) == 1
-    assert path.read_text(encoding="utf-8") == wrong
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert CHAPTER in said
-    assert "run make format" in said
-    assert cells.main([]) == 0
-    assert path.read_text(encoding="utf-8") == right
 
 
 def test_a_module_or_a_package_in_the_folder_is_a_chapter(tmp_path, monkeypatch):

@@ -58,35 +58,6 @@ def test_the_map_leads_nowhere_else():
     assert linked == {c.id for c in registry.all_chapters()}
 
 
-def test_the_reference_has_every_public_module():
-    inner = {
-        "appendices",
-        "book",
-        "book.cells",
-        "chapters",
-        "cli",
-        "explorers",
-        "fingerprint",
-        "meaning",
-        "pages",
-        "pdf",
-        "progress",
-        "provenance",
-        "repository",
-    }
-    package = ROOT / "src" / "ssltheory"
-    public = {p.stem for p in package.glob("*.py")} | {
-        p.parent.name for p in package.glob("*/__init__.py")
-    }
-    for folder in ("theory", "book"):
-        public |= {f"{folder}.{p.stem}" for p in (package / folder).glob("[a-z]*.py")}
-    public -= inner | {"__init__", "__main__", "theory"}
-    text = (BOOK / "reference.md").read_text(encoding="utf-8")
-    named = re.findall(r"automodule:: ssltheory\.(\S+)", text)
-    assert set(named) == public
-    assert len(named) == len(set(named))
-
-
 def _change(arrays, name, cls=None, first=0, last=-1):
     """Points by which a class, or the mean of all, changes between two settings of a knob of chapter 14."""
     accuracy = arrays[f"{name}_accuracy"].mean(1)

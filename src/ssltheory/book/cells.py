@@ -1,21 +1,14 @@
-"""The table of a chapter's parameters, written out: as its notebook's cell, and as YAML for plain papermill::
-
-    python -m ssltheory.book.cells [--check]
-
-writes the parameters cell of every notebook, or says which ones are not as their table has it.
-"""
+"""The table of a chapter's parameters, written out: as its notebook's cell, and as YAML for plain papermill."""
 
 import json
-import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssltheory.book import repository, scales
+from ssltheory.book import scales
 from ssltheory.book.parameters import NOT_SETTINGS, Settings, choices
-from ssltheory.book.registry import Chapter, all_chapters
+from ssltheory.book.registry import Chapter
 
 SMALL = 1e-3  # numbers below are written as 4e-4
 QUICK = "The values of the notebook itself."
@@ -79,30 +72,8 @@ def renewed(notebook: str, model: type[Settings]) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the cells, or with --check only say which ones differ from their table: then the exit code is 1."""
-    folder = (repository.root() or Path.cwd()) / "notebooks"
-    changed = {}
-    for chapter in all_chapters():
-        path = folder / f"{chapter.id}.ipynb"
-        now = path.read_text(encoding="utf-8")
-        if (new := renewed(now, chapter.parameters)) != now:
-            changed[path] = new
-    check = "--check" in arguments
-    for path, text in changed.items():
-        if check:
-            print(f"{path}: the parameters cell differs from the chapter's table: run make format")
-        else:
-            path.write_text(text, encoding="utf-8", newline="\n")
-    return int(check and bool(changed))
-
-
 def _comment(model: type[Settings], name: str) -> str:
     """The choices, if there are some, and the meaning."""
     words = ", ".join(choices(model, name))
     meaning = model.model_fields[name].description or ""
     return f"{words}: {meaning}" if words else meaning
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
