@@ -51,7 +51,7 @@ def test_a_list_kept_by_hand_is_noticed(lists_copy, capsys, name):
     path = lists_copy / name
     right = path.read_text("utf-8")
     marks = {
-        "README.md": "(notebooks/02",
+        "README.md": "| [02 ",
         "_toc.yml": "chapters/02",
         "book/reference.md": ".losses",
     }

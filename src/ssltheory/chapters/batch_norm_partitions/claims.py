@@ -1,14 +1,13 @@
 """Claims of chapter 15.
 
-Bounds were set before the kept record's seeds (0 to 3) were run, most of them on five fresh runs with first seeds 10 to
-14, of ten repetitions on the moons each. On other data than digits they are claimed of MLPs alone.
+Bounds were set before seeds 0 to 3 were run, most of them on five fresh runs with first seeds 10 to 14, of ten
+repetitions on the moons each. On other data than digits they are for MLPs.
 
 bound                          | set when, on which seeds   | seen there, and changed why
 ------------------------------ | -------------------------- | --------------------------------------------------------
-offset-*, variance-bn, fold,   | before any run             |
-jitter, density-rises, -bn,    |                            |
--none, margin                  |                            |
-cells-*                        | before any run             | 18 to 29 and 11 to 19 with 40 networks; since then 60
+offset-*, variance-bn, cells,  | before any run             | cells-*: 18 to 29 and 11 to 19 with 40 networks; there
+fold, jitter, density-rises,   |                            | are 60 since
+-bn, -none, margin             |                            |
 density-he                     | fresh runs, digits         | 4.1 to 14
 init-default, density-trained  | fresh runs, digits         |
 init-faster                    | fresh runs, digits         | 0.04 to 0.09
@@ -59,13 +58,7 @@ GAINED = {"digits": (0.5, 0.02), "other": (0.1, 0.03)}
 def exact(arrays: dict[str, np.ndarray], name: str, what: str) -> np.ndarray:
     """The "offset" of every unit from the hyperplane of least squares, in σ, or its "variance", over ‖w‖² L / n.
 
-    Args:
-        arrays: of the record.
-        name: "none", "median" or "bn": what is folded into the networks, which are in float64.
-        what: "offset" or "variance".
-
-    Returns:
-        ``(seeds, layers, units)``.
+    ``(seeds, layers, units)`` of networks in float64 that are folded with ``name``: "none", "median" or "bn".
     """
     axes = {"seed": None, "what": ("offset", "variance"), "layer": None, "unit": None}
     return Named(arrays[f"exact_{name}"], **axes)(what=what)
