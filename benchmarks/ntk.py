@@ -25,7 +25,7 @@ from torch.func import functional_call, jacrev, vmap
 
 from benchmarks.harness import Comparison, arguments, compare, environment, report
 from ssltheory.book import figures
-from ssltheory.measure import kernels
+from ssltheory.measure import kernels, ntk
 from ssltheory.models import encoders
 
 POINTS, INPUTS = 256, 192  # 8×8×3 pixels
@@ -65,7 +65,7 @@ def compare_empirical(
     name: str, model: nn.Module, x: Tensor, rounds: int, device: str
 ) -> list[Comparison]:
     model, x = model.double().to(device), x.double().to(device)
-    kernel = functools.partial(kernels.empirical_ntk, model, x)
+    kernel = functools.partial(ntk.empirical_ntk, model, x)
     peers = {"torch.func, vmap": functools.partial(by_vmap, model, x)}
     peers["torch.func, loop"] = functools.partial(by_loop, model, x)
 
@@ -98,7 +98,7 @@ def compare_closed(rounds: int) -> list[Comparison]:
 def measured(n: int, held: bool, threads: int) -> dict[str, float]:
     """Seconds and peak memory of an NTK of n points and of its top eigenpairs, in a process of its own."""
     torch.set_num_threads(threads)
-    kernel = functools.partial(kernels.relu_ntk, depth=2)
+    kernel = functools.partial(ntk.relu_ntk, depth=2)
     falling = torch.arange(1, FEATURES + 1) ** -0.5  # variance 1/j, as of photographs
     x = falling * torch.randn(n, FEATURES, generator=torch.Generator().manual_seed(0)).double()
     before, start = peak_bytes(), time.perf_counter()

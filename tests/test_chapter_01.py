@@ -131,18 +131,18 @@ def singular_values(start):
 
 
 def test_column_norms_for_qr_are_red(record, monkeypatch):
-    found = judged_with(record, monkeypatch, stepwise, "_aligned_start", column_norms)
+    found = judged_with(record, monkeypatch, stepwise.linear, "_aligned_start", column_norms)
     assert found["step-times"] == found["eigenvalue-curves"] == "fails"
 
 
 def test_singular_values_for_qr_are_red(record, monkeypatch):
-    found = judged_with(record, monkeypatch, stepwise, "_aligned_start", singular_values)
+    found = judged_with(record, monkeypatch, stepwise.linear, "_aligned_start", singular_values)
     assert found["step-times"] == found["eigenvalue-curves"] == "fails"
 
 
 @pytest.mark.parametrize("fault", [column_norms, singular_values])
 def test_without_qr_the_error_does_not_vanish_with_the_start(fault, again, monkeypatch):
-    monkeypatch.setattr(stepwise, "_aligned_start", fault)
+    monkeypatch.setattr(stepwise.linear, "_aligned_start", fault)
     found = verdicts(again(SCAN).claims)
     assert {found[name] for name in found if name.startswith("exponent")} == {"fails"}
 

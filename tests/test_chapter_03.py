@@ -134,7 +134,9 @@ def test_four_for_eight_in_the_positions_is_red(record, monkeypatch):
 
 
 def test_singular_vectors_for_qr_are_red(record, monkeypatch):
-    monkeypatch.setattr(stepwise, "_aligned_start", lambda start: torch.linalg.svd(start)[:2])
+    monkeypatch.setattr(
+        stepwise.linear, "_aligned_start", lambda start: torch.linalg.svd(start)[:2]
+    )
     found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, record.parameters))
     assert found["positions"] == "fails"
 

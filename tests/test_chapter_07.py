@@ -10,7 +10,7 @@ from notebook_cells import record_of, red, verdicts
 from ssltheory import data
 from ssltheory.book import registry
 from ssltheory.errors import InputError
-from ssltheory.measure import kernels
+from ssltheory.measure import ntk
 from ssltheory.theory import stepwise
 
 CHAPTER = registry.find("07-kernel-and-ntk")
@@ -165,14 +165,14 @@ def test_the_kernel_of_the_start_taken_for_the_one_after_training_is_red(rerun):
 
 
 def test_a_tangent_kernel_without_the_last_layer_is_red(rerun, monkeypatch):
-    right = kernels.empirical_ntk
+    right = ntk.empirical_ntk
 
     def fault(model, *points):
         model = copy.deepcopy(model)
         model[-1].weight.requires_grad_(False)
         return right(model, *points)
 
-    monkeypatch.setattr(kernels, "empirical_ntk", fault)
+    monkeypatch.setattr(ntk, "empirical_ntk", fault)
     assert "lazy-after" in red(rerun().claims)
 
 

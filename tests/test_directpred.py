@@ -576,7 +576,7 @@ def test_a_moving_average_that_does_not_see_the_encoder_grow_is_caught(monkeypat
         d_p, d_s, _ = right(p, s, tau, **rest)
         return d_p, d_s, beta * (1 - tau)
 
-    monkeypatch.setattr(directpred, "mode_velocity", without_the_last_term)
+    monkeypatch.setattr(directpred.modes, "mode_velocity", without_the_last_term)
     least, time, _ = curriculum(0.4)
     assert least == pytest.approx(-0.020, abs=1.5e-3)
     assert time == pytest.approx(11.45, rel=0.02)

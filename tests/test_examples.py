@@ -46,5 +46,5 @@ def test_has_an_example_that_runs(member):
 
 def test_the_modules_are_all_there():
     names = {identity(member) for member in OBJECTS}
-    assert {"theory.stepwise.linear_barlow_twins", "theory.stepwise.LinearSolution"} <= names
+    assert {"theory.stepwise.linear.linear_barlow_twins", "theory.directpred.modes.Modes"} <= names
     assert {"losses.vicreg", "measure.spectra.step_times", "unitary.ProjUNN"} <= names

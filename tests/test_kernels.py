@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call, jacrev, vmap
 
 from ssltheory.errors import InputError, RunError
-from ssltheory.measure import kernels, spectra
+from ssltheory.measure import kernels, ntk, spectra
 from ssltheory.models import encoders
 from ssltheory.theory import stepwise
 
@@ -69,28 +69,29 @@ def test_arc_cosine_is_an_integral_over_the_angle(degree):
 
 def test_blocks_change_nothing(monkeypatch):
     x, y = points(37), points(23, seed=1)
-    chosen = (kernels.rbf, kernels.arc_cosine, functools.partial(kernels.relu_ntk, depth=3))
+    chosen = (kernels.rbf, kernels.arc_cosine, functools.partial(ntk.relu_ntk, depth=3))
     whole = [kernel(x, y) for kernel in chosen]
-    network = kernels.relu_network((6, 9, 2))
-    empirical = kernels.empirical_ntk(network, x, y), kernels.empirical_ntk(network, x)
-    monkeypatch.setattr(kernels, "BLOCK", 50)
-    monkeypatch.setattr(kernels, "POINTS", 5)
+    network = ntk.relu_network((6, 9, 2))
+    empirical = ntk.empirical_ntk(network, x, y), ntk.empirical_ntk(network, x)
+    for module in (kernels, ntk):
+        monkeypatch.setattr(module, "BLOCK", 50)
+    monkeypatch.setattr(ntk, "POINTS", 5)
     for kernel, expected in zip(chosen, whole, strict=True):
         assert kernel(x, y).allclose(expected, rtol=1e-12, atol=1e-12)
-    assert kernels.empirical_ntk(network, x, y).allclose(empirical[0], rtol=1e-12)
-    assert kernels.empirical_ntk(network, x).allclose(empirical[1], rtol=1e-12)
+    assert ntk.empirical_ntk(network, x, y).allclose(empirical[0], rtol=1e-12)
+    assert ntk.empirical_ntk(network, x).allclose(empirical[1], rtol=1e-12)
 
 
 def test_top_eigenpairs_of_a_kernel_never_held_are_those_of_the_matrix():
     x = points(300)
-    expected = torch.linalg.eigvalsh(kernels.relu_ntk(x, depth=2)).flip(0)[:4]
+    expected = torch.linalg.eigvalsh(ntk.relu_ntk(x, depth=2)).flip(0)[:4]
     for kernel in (
-        kernels.relu_ntk(x, depth=2),
-        kernels.operator(functools.partial(kernels.relu_ntk, depth=2), x),
+        ntk.relu_ntk(x, depth=2),
+        kernels.operator(functools.partial(ntk.relu_ntk, depth=2), x),
     ):
         values, vectors = kernels.top_eigenpairs(kernel, 4)
         assert values.allclose(expected, rtol=1e-10)
-        residual = kernels.relu_ntk(x, depth=2) @ vectors - vectors * values
+        residual = ntk.relu_ntk(x, depth=2) @ vectors - vectors * values
         assert residual.abs().max() < 1e-8 * values[0]
 
 
@@ -101,17 +102,17 @@ def test_closed_ntk_is_the_jacobian_kernel_of_a_network_that_integrates_exactly(
     """Hidden units at evenly spaced angles, none at a kink: a width of 4,096 stands for an infinite one."""
     h = 4096
     angles = (torch.arange(h) + 0.5) * (2 * math.pi / h)
-    network = kernels.relu_network((2, h, 2)).double()
+    network = ntk.relu_network((2, h, 2)).double()
     with torch.no_grad():
         network[-4].weight.copy_(2**0.5 * torch.stack([angles.cos(), angles.sin()], 1))
         network[-1].weight.copy_(torch.where(torch.arange(h) % 2 == 0, 1.0, -1.0).expand(2, h))
     directions = 2 * math.pi * torch.tensor([0, 3, 11, 32, 37]) / 64
     x = torch.stack([directions.cos(), directions.sin()], 1).double() * torch.arange(1, 6)[:, None]
     expected = jacobian_kernel(network, x)
-    assert (kernels.relu_ntk(x) - expected).abs().max() < 1e-6 * expected.max()
+    assert (ntk.relu_ntk(x) - expected).abs().max() < 1e-6 * expected.max()
     activations = network[:-1](x)
     nngp = activations @ activations.T
-    assert (kernels.relu_nngp(x) - nngp).abs().max() < 1e-6 * nngp.max()
+    assert (ntk.relu_nngp(x) - nngp).abs().max() < 1e-6 * nngp.max()
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -119,26 +120,26 @@ def test_closed_ntk_is_the_jacobian_kernel_of_a_network_that_integrates_exactly(
 def test_closed_kernels_are_the_mean_of_wide_networks(depth, bias):
     x = points(5, m=4)
     widths = (4, *[512] * depth, 8)
-    drawn = [kernels.relu_network(widths, bias, seed) for seed in range(12)]
-    ntk = torch.stack([kernels.empirical_ntk(network, x) for network in drawn])
-    closed = kernels.relu_ntk(x, depth=depth, bias=bias)
-    assert (ntk.mean(0) - closed).abs().max() < 0.04 * closed.max()
+    drawn = [ntk.relu_network(widths, bias, seed) for seed in range(12)]
+    empirical = torch.stack([ntk.empirical_ntk(network, x) for network in drawn])
+    closed = ntk.relu_ntk(x, depth=depth, bias=bias)
+    assert (empirical.mean(0) - closed).abs().max() < 0.04 * closed.max()
     hidden = torch.cat([network.double()[:-1](x) for network in drawn], 1).detach()
-    closed = kernels.relu_nngp(x, depth=depth, bias=bias)
+    closed = ntk.relu_nngp(x, depth=depth, bias=bias)
     assert (hidden @ hidden.T / len(drawn) + bias - closed).abs().max() < 0.04 * closed.max()
 
 
 def test_without_hidden_layers_a_network_is_linear():
     x, y = points(4), points(3, seed=1)
-    assert kernels.relu_ntk(x, y, depth=0).allclose(x @ y.T / 3)
-    assert kernels.empirical_ntk(kernels.relu_network((6, 2)), x, y).allclose(x @ y.T / 3)
+    assert ntk.relu_ntk(x, y, depth=0).allclose(x @ y.T / 3)
+    assert ntk.empirical_ntk(ntk.relu_network((6, 2)), x, y).allclose(x @ y.T / 3)
 
 
 @torch.no_grad()
 def test_the_network_starts_as_a_he_initialised_one():
     x = points(400, m=30).float()
     ours, he = (
-        net(x).std() for net in (kernels.relu_network((30, 500, 40)), encoders.mlp((30, 500, 40)))
+        net(x).std() for net in (ntk.relu_network((30, 500, 40)), encoders.mlp((30, 500, 40)))
     )
     assert float(ours) == pytest.approx(float(he), rel=0.1)
 
@@ -151,7 +152,7 @@ def frozen_first(model):
 @pytest.mark.parametrize(
     ("model", "shape"),
     [
-        (kernels.relu_network((6, 20, 15, 3), bias=True), (6,)),
+        (ntk.relu_network((6, 20, 15, 3), bias=True), (6,)),
         (encoders.mlp((6, 20, 15, 3)), (6,)),
         (encoders.small_conv(2, (4, 5, 6), batch_norm=False), (2, 8, 8)),
         # few places and many channels: pairs of places, not gradients, are the cheaper way
@@ -169,26 +170,26 @@ def test_empirical_ntk_is_that_of_whole_jacobians(model, shape):
     for other in (None, y):
         expected = jacobian_kernel(model, x, other)
         assert (
-            kernels.empirical_ntk(model, x, other) - expected
+            ntk.empirical_ntk(model, x, other) - expected
         ).abs().max() < 1e-6 * expected.abs().max()
 
 
 def test_one_hidden_layer_has_the_kernel_written_out():
     """H Hᵀ + (X Xᵀ) ∘ D diag(Σ_i A_ih² / d) Dᵀ, in the scales of ``relu_network``."""
     x, (m, h, d) = points(9), (6, 50, 3)
-    network = kernels.relu_network((m, h, d)).double()
+    network = ntk.relu_network((m, h, d)).double()
     w, a = network[-4].weight, network[-1].weight
     z = (2 / m) ** 0.5 * x @ w.T
     hidden, gate = (2 / h) ** 0.5 * z.relu(), (2 / h) ** 0.5 * (z > 0).double()
     expected = hidden @ hidden.T + (2 / m) * (x @ x.T) * ((gate * a.square().mean(0)) @ gate.T)
-    assert kernels.empirical_ntk(network, x).allclose(expected.detach(), rtol=1e-12)
+    assert ntk.empirical_ntk(network, x).allclose(expected.detach(), rtol=1e-12)
 
 
 def test_empirical_ntk_leaves_no_trace():
-    network = kernels.relu_network((6, 8, 2))
+    network = ntk.relu_network((6, 8, 2))
     before = {name: p.clone() for name, p in network.named_parameters()}
     with torch.no_grad():
-        kernels.empirical_ntk(network, points(3))
+        ntk.empirical_ntk(network, points(3))
     assert network.training
     assert all(p.dtype == torch.float32 and p.grad is None for p in network.parameters())
     assert all(p.equal(before[name]) for name, p in network.named_parameters())
@@ -210,14 +211,12 @@ def test_alignment_of_gram_matrices_is_linear_cka():
         (lambda: kernels.rbf(points(3), gamma=0.0), "gamma above 0"),
         (lambda: kernels.rbf(points(3), points(3, m=5)), "of one length"),
         (lambda: kernels.arc_cosine(points(3), degree=2), "degree 0"),
-        (lambda: kernels.relu_ntk(points(3), depth=-1), "hidden layers"),
-        (lambda: kernels.relu_network((3,)), "or more widths"),
+        (lambda: ntk.relu_ntk(points(3), depth=-1), "hidden layers"),
+        (lambda: ntk.relu_network((3,)), "or more widths"),
         (lambda: kernels.alignment(torch.eye(3), torch.eye(4)), "same points"),
         (lambda: kernels.top_eigenpairs(torch.eye(3), 3), "from 1 to"),
         (
-            lambda: kernels.empirical_ntk(
-                nn.Sequential(nn.Linear(6, 3), nn.LayerNorm(3)), points(3)
-            ),
+            lambda: ntk.empirical_ntk(nn.Sequential(nn.Linear(6, 3), nn.LayerNorm(3)), points(3)),
             "freeze",
         ),
     ],

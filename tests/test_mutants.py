@@ -50,7 +50,9 @@ def test_every_text_occurs_once_and_every_test_is_there():
             text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
             assert not test or f"def {test}(" in text, test
     modules = {fault.module for fault in listed}
-    theory = {f"theory/{p.stem}" for p in (ROOT / "src/ssltheory/theory").glob("[a-z]*.py")}
+    package = ROOT / "src/ssltheory"
+    files = (p.relative_to(package) for p in package.glob("theory/**/[a-z]*.py"))
+    theory = {str(file.with_suffix("")) for file in files}
     assert theory | {"losses", "spectra", "claims/__init__"} <= modules
     assert len(listed) >= 40
 

@@ -1,4 +1,4 @@
-// The decoupled modes of theory/directpred.py, under its names: p is an eigenvalue of the predictor, s of the
+// The decoupled modes of theory/directpred/modes.py, under its names: p is an eigenvalue of the predictor, s of the
 // embedding's moment F, t learning rate × step. Every `given` holds weight_decay (η), noise (σ²), tau and alpha_p.
 const directpred = (() => {
   function fixed_points({ weight_decay, noise, tau, alpha_p }) {

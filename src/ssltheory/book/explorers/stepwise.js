@@ -1,4 +1,4 @@
-// The closed form of theory/stepwise.py, under its names: gamma is Γ's spectrum, descending and positive, and the
+// The closed form of theory/stepwise/linear.py, under its names: gamma is Γ's spectrum, descending and positive, and the
 // start is aligned, of singular values s_0. t is learning rate × step; lr null is gradient flow.
 const stepwise = {
   linear_barlow_twins({ gamma, s_0, lr = null }) {
