@@ -66,7 +66,8 @@ if seed in (9, 10):
 """
 SAVE = f"""
 import numpy as np
-from ssltheory import data, losses, records
+from ssltheory import data, losses
+from ssltheory.book import records
 from ssltheory.theory import stepwise
 
 run = records.begin("{CHAPTER}", {{"seed": seed, "out": out, **{{k: globals()[k] for k in settings}}}})

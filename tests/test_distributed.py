@@ -170,9 +170,8 @@ def whole():
 
 
 def unevenly():
-    return train.train(
-        encoder(False), train.pairs(*two_views(), batch_size=7), losses.vicreg, steps=1, lr=0.01
-    )
+    views, recipe = train.pairs(*two_views(), batch_size=7), train.Recipe(steps=1, lr=0.01)
+    return train.train(encoder(False), views, losses.vicreg, recipe)
 
 
 def divides_by_zero():
@@ -276,11 +275,6 @@ def test_a_killed_process_starts_again_from_the_checkpoint(tmp_path):
 
 
 # What is refused, or fails
-
-
-def unevenly():
-    views, recipe = train.pairs(*two_views(), batch_size=7), train.Recipe(steps=1, lr=0.01)
-    return train.train(encoder(False), views, losses.vicreg, recipe)
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():

@@ -157,7 +157,7 @@ AWKWARD = [
 FORKING = """
 import json, os, sys, tempfile
 import nbformat
-from ssltheory import cli, runner
+from ssltheory.book import cli, runner
 
 ends = []
 for arguments in json.load(sys.stdin):

@@ -533,7 +533,7 @@ def little_memory() -> tuple[str, str]:
         raise Skipped("the footprint is read from /proc, which is not here")
     with checkout() as base:
         asked = subprocess.run(
-            [sys.executable, "-c", f"from ssltheory import cli; {status}"],
+            [sys.executable, "-c", f"from ssltheory.book import cli; {status}"],
             capture_output=True,
             text=True,
             check=True,

@@ -155,7 +155,7 @@ class Film:
 
     def _repr_html_(self) -> str:
         data = self.data()
-        script = resources.files(__package__).joinpath("embedding_dimensions.js").read_text("utf-8")
+        script = resources.files(__package__).joinpath("film.js").read_text("utf-8")
         half = "flex: 1 1 280px; min-width: 0; height: 300px"
         return (
             '<div id="embedding-film"><div style="display: flex; flex-wrap: wrap; gap: 8px">'
