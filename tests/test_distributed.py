@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import os
+import re
 import signal
 import threading
 from functools import partial
@@ -277,20 +278,9 @@ def test_a_killed_process_starts_again_from_the_checkpoint(tmp_path):
 # What is refused, or fails
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused():
-    with pytest.raises(
-        InputError, match=r"^7 images cannot be shared out evenly among 2 processes"
-    ):
-        launch(unevenly, processes=2)
-
-
-def divides_by_zero():
-    raise ZeroDivisionError("a planted fault")
-
-
-def test_an_error_of_the_function_is_told():
-    with pytest.raises(RunError, match=r"of 2 failed, after 0 restarts: (?s:.*)a planted fault"):
-        launch(divides_by_zero, processes=2, restarts=0)
+def test_a_refusal_and_an_error_of_the_function_are_told(group):
+    *_, message = ENDS[group["number"]]
+    assert re.match(message, group["raised"], re.S)
 
 
 @pytest.mark.parametrize(
