@@ -511,7 +511,7 @@ def test_a_change_without_meaning_makes_none_stale(tree, before):
         ("n_moons: int = 10", "n_moons: int = 11"),  # a parameter's default, kept with its value
         ("INTERVAL = 0.2 ", "INTERVAL = 0.3 "),  # between two reports of progress
         ('"""The split to train on', '"""The part to train on'),
-        ("\ndef vicreg(", "\ndef a_new_loss():\n    pass\n\n\ndef vicreg("),
+        ("\ndef vicreg(\n", "\ndef a_new_loss():\n    pass\n\n\ndef vicreg(\n"),
         ("def shape_of(source: Source, ", "def shape_of(source, "),
     ]
     with ExitStack() as stack:
