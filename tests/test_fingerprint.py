@@ -560,7 +560,7 @@ def test_what_is_stale_is_told_by_the_record(monkeypatch):
     assert record.stale() == []
     record.provenance["code"] |= {"notebook": "0", "barlow_twins": "0"}
     assert record.stale() == ["barlow_twins"]
-    monkeypatch.setattr("ssltheory.chapters.root", lambda: ROOT / "no notebooks here")
+    monkeypatch.setattr("ssltheory.book.repository.root", lambda: ROOT / "no notebooks here")
     assert record.stale() == ["notebook"]
 
 
