@@ -173,8 +173,8 @@ def factorize(
     tall = [u.mT.reshape(len(seeds), *length, rank) for u, length in pairs]
     if alone:
         tall, history = [u[0] for u in tall], history[0]
-    kept, stopped = (part[0] if alone else part for part in (best.step, ~best.running))
-    return Factorization(array(best.factors), tuple(tall), history, kept, stopped)
+    at, stopped = (part[0] if alone else part for part in (best.step, ~best.running))
+    return Factorization(array(best.factors), tuple(tall), history, at, stopped)
 
 
 def product(factors: Sequence[Tensor]) -> Tensor:
@@ -340,15 +340,15 @@ def _initialise(net: nn.Module, generators: Sequence[Generator]) -> None:
 
 def _level(noise_variance: float | Tensor | None, unit: Tensor) -> Tensor:
     """The noise's variance for each member in units of the fit; below every distance if none is given."""
-    given = -1.0 if noise_variance is None else noise_variance
-    given = torch.as_tensor(given, dtype=unit.dtype, device=unit.device)
-    if noise_variance is not None and not (given.isfinite() & (given >= 0)).all():
+    level = -1.0 if noise_variance is None else noise_variance
+    level = torch.as_tensor(level, dtype=unit.dtype, device=unit.device)
+    if noise_variance is not None and not (level.isfinite() & (level >= 0)).all():
         raise InputError(f"noise_variance={noise_variance} must be finite and not below 0")
-    if given.ndim > 1 or (given.ndim and len(given) != len(unit)):
+    if level.ndim > 1 or (level.ndim and len(level) != len(unit)):
         raise InputError(
-            f"noise_variance is one number, or one for each of the {len(unit)} seeds, got {tuple(given.shape)}"
+            f"noise_variance is one number, or one for each of the {len(unit)} seeds, got {tuple(level.shape)}"
         )
-    return given / unit.view(-1).square()
+    return level / unit.view(-1).square()
 
 
 def _groups(

@@ -14,33 +14,34 @@ def write(base: Path, generated: Path) -> None:
         base: the repository's root.
         generated: ``book/generated``, whose ``site`` goes beside the pages.
     """
-    kept = {
+    documents = {
         name: json.loads((base / "book" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("mutants", "torture", "capacity")
     }
     for name, text in {
-        "mutants.md": mutants(kept["mutants"]),
-        "torture.md": torture(kept["torture"]),
-        "capacity.md": capacity.to_markdown(kept["capacity"]),
-        "chunks.md": capacity.chunks_to_markdown(kept["capacity"]),
-        "capacity-runs.md": capacity.runs_to_markdown(kept["capacity"]),
-        "site/mutants.json": json.dumps(kept["mutants"], indent=1),
+        "mutants.md": mutants(documents["mutants"]),
+        "torture.md": torture(documents["torture"]),
+        "capacity.md": capacity.to_markdown(documents["capacity"]),
+        "chunks.md": capacity.chunks_to_markdown(documents["capacity"]),
+        "capacity-runs.md": capacity.runs_to_markdown(documents["capacity"]),
+        "site/mutants.json": json.dumps(documents["mutants"], indent=1),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
-    curves = [capacity.Curve(**curve) for curve in kept["capacity"]["curves"]]
+    curves = [capacity.Curve(**curve) for curve in documents["capacity"]["curves"]]
     figures.write(main_figure(curves), generated / "capacity.png")
 
 
-def mutants(found: dict) -> str:
+def mutants(campaign: dict) -> str:
     """What ``make mutants`` wrote, as Markdown: a row a planted fault, with the test that it turned red."""
-    killed = [fault for fault in found["faults"] if fault["killed_by"]]
+    killed = [fault for fault in campaign["faults"] if fault["killed_by"]]
     rows = []
-    for fault in found["faults"]:
+    for fault in campaign["faults"]:
         noticed = f"`{fault['killed_by']}`" if fault["killed_by"] else f"none: {fault['survives']}"
         rows.append([f"`{fault['module']}`", fault["why"], noticed])
     return (
-        f"On {found['date']}, at commit {found['commit'][:10]}, {len(killed)} of {len(found['faults'])} turned a "
-        "test red.\n\n" + _table(["module", "mistake", "first test that turned red"], rows)
+        f"On {campaign['date']}, at commit {campaign['commit'][:10]}, "
+        f"{len(killed)} of {len(campaign['faults'])} turned a test red.\n\n"
+        + _table(["module", "mistake", "first test that turned red"], rows)
     )
 
 
@@ -55,13 +56,13 @@ def torture(campaign: dict) -> str:
         ]
         for row in campaign["experiments"]
     ]
-    made: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for row in campaign["experiments"]:
         at = row["where"]
         commit = at["commit"][:10] + (" with local changes" if at["dirty"] else "")
         place = f"{at['date']}, version {at['version']}, commit {commit}, {at['device']}, {at['system']}"
-        made.setdefault(place, []).append(row["experiment"])
-    where = [f"{', '.join(names)}: {place}." for place, names in made.items()]
+        groups.setdefault(place, []).append(row["experiment"])
+    where = [f"{', '.join(names)}: {place}." for place, names in groups.items()]
     return (
         _table(["experiment", "tried", "outcome", "seconds"], rows)
         + "\n"

@@ -78,8 +78,8 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """One chapter: its parameters, claims, paper and expected times."""
-    found = registry.find(chapter)
-    model, columns = found.parameters, scales.names(found)
+    entry = registry.find(chapter)
+    model, columns = entry.parameters, scales.names(entry)
     parameters = [
         {
             "name": name,
@@ -91,25 +91,25 @@ def describe(
         }
         for name, field in model.model_fields.items()
     ]
-    judged = _best_known_claims(found)
+    judged = _best_known_claims(entry)
     if as_json:
         _print_json(
             {
-                "id": found.id,
-                "title": found.title,
-                "paper": found.paper,
-                "figure": found.figure,
-                "claim": found.claim,
-                "scales": {scale: cells.about(found, scale) for scale in columns},
-                "seconds": found.seconds,
+                "id": entry.id,
+                "title": entry.title,
+                "paper": entry.paper,
+                "figure": entry.figure,
+                "claim": entry.claim,
+                "scales": {scale: cells.about(entry, scale) for scale in columns},
+                "seconds": entry.seconds,
                 "parameters": parameters,
                 "claims": [claim.to_dict() for claim in judged],
             }
         )
         return
     console = _console()
-    console.print(f"{found.id}  {found.title}", style="bold")
-    console.print(f"{found.claim}\n{found.paper}, {found.figure}\n")
+    console.print(f"{entry.id}  {entry.title}", style="bold")
+    console.print(f"{entry.claim}\n{entry.paper}, {entry.figure}\n")
     if by_scale:
         table = _table("parameter", *columns, "meaning")
         for row in parameters:
@@ -117,7 +117,7 @@ def describe(
             table.add_row(row["name"], *values, row["meaning"])
         console.print(table)
         for scale in columns:
-            console.print(f"{scale}: {cells.about(found, scale)}")
+            console.print(f"{scale}: {cells.about(entry, scale)}")
     else:
         table = _table("parameter", "type and range", "default", "meaning")
         for row in parameters:
@@ -129,7 +129,7 @@ def describe(
         for claim in judged:
             table.add_row(claim.statement, claims.expectation(claim), claim.source)
         console.print(table)
-    times = ", ".join(f"{scale} {seconds:.0f} s" for scale, seconds in found.seconds.items())
+    times = ", ".join(f"{scale} {seconds:.0f} s" for scale, seconds in entry.seconds.items())
     console.print(f"expected time: {times}")
 
 
@@ -344,13 +344,13 @@ def diff(
     """What changed between two records: claims, judged with today's theory, arrays, parameters and data."""
     from ssltheory.book import compare
 
-    found = compare.differences(before, after)
+    differences = compare.differences(before, after)
     if as_json:
-        _print_json([difference.to_dict() for difference in found])
+        _print_json([difference.to_dict() for difference in differences])
     elif as_markdown:
-        print(compare.to_markdown(found), end="")
+        print(compare.to_markdown(differences), end="")
     else:
-        _console().print(Markdown(compare.to_markdown(found)))
+        _console().print(Markdown(compare.to_markdown(differences)))
 
 
 @app.command()

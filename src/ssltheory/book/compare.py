@@ -87,10 +87,10 @@ def differences(before: Path, after: Path) -> list[Difference]:
     ]
 
 
-def to_markdown(found: list[Difference]) -> str:
+def to_markdown(differences: list[Difference]) -> str:
     """What a reader of a change wants to know: every claim that changed, and the arrays that moved most."""
-    changed = [difference for difference in found if not difference.empty]
-    lines = [f"{len(changed)} of {len(found)} records differ."]
+    changed = [difference for difference in differences if not difference.empty]
+    lines = [f"{len(changed)} of {len(differences)} records differ."]
     for difference in changed:
         lines += ["", f"**{difference.name}**" + _there(difference), ""]
         lines += [f"- {name}: {a} → {b}" for name, (a, b) in difference.origin.items()]

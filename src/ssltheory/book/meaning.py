@@ -83,8 +83,8 @@ class Writer:
                 return self._attribute(node)
             case ast.Call():
                 called = self._write(node.func)
-                given = self.write(*node.args, *node.keywords)
-                return called if called == [OFF] else ["Call(", *called, ":", *given, ")"]
+                arguments = self.write(*node.args, *node.keywords)
+                return called if called == [OFF] else ["Call(", *called, ":", *arguments, ")"]
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 return self._function(node)
             case ast.ClassDef():
@@ -92,8 +92,8 @@ class Writer:
             case ast.AnnAssign(target=target, value=value) if not self._in_class():
                 return self._fields(ast.Assign(targets=[target], value=value)) if value else []
             case ast.JoinedStr(values=values):  # Python 3.12 adds empty strings
-                kept = [v for v in values if not (isinstance(v, ast.Constant) and v.value == "")]
-                return ["JoinedStr(", *self.write(*kept), ")"]
+                parts = [v for v in values if not (isinstance(v, ast.Constant) and v.value == "")]
+                return ["JoinedStr(", *self.write(*parts), ")"]
         if isinstance(node, Comprehension):
             return self._comprehension(node)
         return [] if isinstance(node, Empty) else self._fields(node)
@@ -157,8 +157,8 @@ class Writer:
             for k, loop in enumerate(loops):
                 text += ["for", *self.write(loop.target, *([loop.iter] if k else []))]
                 text += ["async" if loop.is_async else "", "if", *self.write(*loop.ifs)]
-            made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-            return [*text, ":", *self.write(*made), ")"]
+            results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+            return [*text, ":", *self.write(*results), ")"]
 
     @contextmanager
     def _scope(

@@ -55,25 +55,25 @@ def build(base: Path, runs: list[Record]) -> Path:
     Raises:
         RunError: if the build fails or warns, a page or figure is missing, or a claim fails inside its domain.
     """
-    shown = scoreboard.kept(base)
-    made, generated = base / "book" / "chapters", base / "book" / "generated"
-    for folder in (made, generated):
+    named = scoreboard.kept(base)
+    chapters, generated = base / "book" / "chapters", base / "book" / "generated"
+    for folder in (chapters, generated):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     for record in runs:
-        kept = [(name, r) for name, r in shown if r.chapter.id == record.chapter.id]
-        kept.sort(key=scoreboard.rank)
-        _write_chapter(made, record, kept)
-        for name, drawn in [*kept[:1], (scoreboard.THIS_BUILD, record)]:
+        own = [(name, r) for name, r in named if r.chapter.id == record.chapter.id]
+        own.sort(key=scoreboard.rank)
+        _write_chapter(chapters, record, own)
+        for name, drawn in [*own[:1], (scoreboard.THIS_BUILD, record)]:
             _write_downloads(generated / "site" / _download(name, drawn), drawn)
     this_build = [(scoreboard.THIS_BUILD, record) for record in runs]
-    everything = [*shown, *this_build]
+    everything = [*named, *this_build]
     _write_scoreboard(base, generated, everything)
     appendices.write(base, generated)
     _write_sweeps(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, runs)
-    judged = [*shown, *(own for own in this_build if own[1].provenance["scale"] != "tiny")]
+    judged = [*named, *(own for own in this_build if own[1].provenance["scale"] != "tiny")]
     red = [
         f"{r.chapter.id} ({name}): {c.statement}"
         for name, r in judged
@@ -85,9 +85,9 @@ def build(base: Path, runs: list[Record]) -> Path:
     return index
 
 
-def _write_scoreboard(base: Path, generated: Path, shown: list[tuple[str, Record]]) -> None:
+def _write_scoreboard(base: Path, generated: Path, named: list[tuple[str, Record]]) -> None:
     """The page's table, the index's sentence, and what lies beside the pages: JSON and a badge."""
-    rows = scoreboard.rows(shown)
+    rows = scoreboard.rows(named)
     bibliography = (base / "book" / "references.bib").read_text(encoding="utf-8")
     cited = set(re.findall(r"^@\w+\{([^,\s]+)", bibliography, re.M))
     for name, text in {
@@ -224,7 +224,7 @@ def _origin(parts: list[str], stale: list[str], command: str, doors: list[str]) 
     return f'<p class="provenance">{"<br>".join(lines)}</p>'
 
 
-def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -> None:
+def _write_chapter(folder: Path, record: Record, named: list[tuple[str, Record]]) -> None:
     """The source notebook's text and code, the run's outputs: prose that has changed needs no new run."""
     chapter = record.chapter
     run_folder = scales.run_folder(chapter, record.parameters)
@@ -239,9 +239,9 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
     for cell in notebook.cells:
         is_figure = "mystnb" in cell.metadata
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(KEPT_MARK, _kept_table(kept))
+            cell.source = cell.source.replace(KEPT_MARK, _kept_table(named))
             if explorers.MARK in cell.source:
-                block = explorers.block(chapter.id, made)
+                block = explorers.block(chapter.id, folder)
                 cell.source = cell.source.replace(explorers.MARK, block)
             cells.append(cell)
             continue
@@ -253,11 +253,11 @@ def _write_chapter(made: Path, record: Record, kept: list[tuple[str, Record]]) -
             cells.append(nbformat.v4.new_markdown_cell(strip(scoreboard.THIS_BUILD, record)))
         if is_figure and judged:
             cells.append(nbformat.v4.new_markdown_cell(_claims_table(record)))
-    if kept:
+    if named:
         first = next(cell for cell in cells if "mystnb" in cell.metadata)
-        cells.insert(1, _record_figure(made, *kept[0], first.metadata["mystnb"]))
+        cells.insert(1, _record_figure(folder, *named[0], first.metadata["mystnb"]))
     notebook.cells = cells
-    nbformat.write(notebook, made / f"{chapter.id}.ipynb")
+    nbformat.write(notebook, folder / f"{chapter.id}.ipynb")
 
 
 def _shown(outputs: list[NotebookNode], is_figure: bool, record: Record) -> list[NotebookNode]:
@@ -289,8 +289,8 @@ def _claims_table(record: Record) -> str:
     return "\n".join([head, rule, *anchored])
 
 
-def _record_figure(made: Path, name: str, record: Record, mystnb: dict) -> NotebookNode:
-    path = made / "figures" / f"{record.chapter.id}.png"
+def _record_figure(folder: Path, name: str, record: Record, mystnb: dict) -> NotebookNode:
+    path = folder / "figures" / f"{record.chapter.id}.png"
     figures.save(record.chapter, record.arrays, path)
     figure = mystnb["figure"]
     text = (
@@ -300,18 +300,18 @@ def _record_figure(made: Path, name: str, record: Record, mystnb: dict) -> Noteb
     return nbformat.v4.new_markdown_cell(text)
 
 
-def _kept_table(kept: list[tuple[str, Record]]) -> str:
+def _kept_table(named: list[tuple[str, Record]]) -> str:
     """A row a claim, a column a kept record; a record may lack a claim of another."""
-    if not kept:
+    if not named:
         return ""
-    judged = [{claim.id: claim for claim in record.judged_today()} for _, record in kept]
-    every = {id_: claim for found in judged for id_, claim in found.items()}
-    head = ["claim", "theory", *(status(record) for _, record in kept)]
+    columns = [{claim.id: claim for claim in record.judged_today()} for _, record in named]
+    every = {id_: claim for column in columns for id_, claim in column.items()}
+    head = ["claim", "theory", *(status(record) for _, record in named)]
     rows = [
         [
             claim.statement,
             claims.expectation(claim),
-            *(_finding(found.get(id_)) for found in judged),
+            *(_finding(column.get(id_)) for column in columns),
         ]
         for id_, claim in every.items()
     ]
@@ -370,8 +370,8 @@ def _hold_to(base: Path, runs: list[Record]) -> None:
         )
         wanted = sum("mystnb" in cell.metadata for cell in source.cells)
         wanted += sum("```{figure}" in cell.source for cell in source.cells)
-        found = page.read_text(encoding="utf-8").count("<figure") if page.is_file() else 0
-        if found != wanted:
-            raise RunError(f"{page.name} shows {found} figures instead of {wanted}")
+        count = page.read_text(encoding="utf-8").count("<figure") if page.is_file() else 0
+        if count != wanted:
+            raise RunError(f"{page.name} shows {count} figures instead of {wanted}")
     if not (site / "index.html").is_file():
         raise RunError("the build wrote no index.html")

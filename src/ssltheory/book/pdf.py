@@ -112,8 +112,8 @@ def served(folder: Path) -> Iterator[str]:
 
 def _title(path: Path) -> str:
     """Of a built page, without the book's."""
-    found = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.S)
-    title = html.unescape(found[1]).strip() if found else path.stem
+    match = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.S)
+    title = html.unescape(match[1]).strip() if match else path.stem
     return title.rpartition(" — ")[0] or title
 
 

@@ -74,8 +74,8 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():  # Linux, whose ru_maxrss begins with what the parent held
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        return int(found[1]) << 10 if found else 0
+        match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(match[1]) << 10 if match else 0
     try:
         import resource
     except ModuleNotFoundError:  # Windows

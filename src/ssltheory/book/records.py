@@ -166,20 +166,20 @@ def begin(chapter: str, namespace: Mapping[str, Any]) -> Run:
 
     An unknown name, a wrong type or range, and data that is missing, damaged or does not fit are an ``InputError``.
     """
-    found = registry.find(chapter)
+    entry = registry.find(chapter)
     again = any(isinstance(value, Run) for value in namespace.values())
-    given = {
+    values = {
         name: value
         for name, value in namespace.items()
         if not name.startswith("_")
         and isinstance(value, bool | int | float | str | list | dict | None)
         and name not in ("In", "Out")
-        and (name in found.parameters.model_fields or not again)
+        and (name in entry.parameters.model_fields or not again)
     }
-    parameters = found.parse(given)
+    parameters = entry.parse(values)
     source = data.find(parameters.dataset)
     parameters.check(source)
-    return Run(found, parameters, source)
+    return Run(entry, parameters, source)
 
 
 def save(folder: Path, record: Record) -> None:
@@ -299,7 +299,7 @@ def _decoded(text: bytes, blob: bytes) -> Record:
         raise ValueError("record.json was changed")
     if content.get("arrays_sha256") != hashlib.sha256(blob).hexdigest():
         raise ValueError("record.npz does not belong to it")
-    origin, found = content.get("provenance"), content.get("claims")
+    origin, rows = content.get("provenance"), content.get("claims")
     if not isinstance(origin, dict) or origin.get("schema") != SCHEMA:
         raise ValueError("it is of another layout")
     for name, kind in PROVENANCE.items():
@@ -308,9 +308,9 @@ def _decoded(text: bytes, blob: bytes) -> Record:
     for name in ("name", "sha256"):
         if not isinstance(origin["data"].get(name), str):
             raise ValueError(f"its data has no {name}")
-    if not isinstance(found, list):
+    if not isinstance(rows, list):
         raise ValueError("it has no claims")
-    return Record(data.read_npz(blob), claims.Table(map(_claim, found)), origin)
+    return Record(data.read_npz(blob), claims.Table(map(_claim, rows)), origin)
 
 
 def _claim(stored: Any) -> Claim:

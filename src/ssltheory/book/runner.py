@@ -182,15 +182,15 @@ def run(
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        with display or Display() as shown:
+        with display or Display() as screen:
             waiting: list[Future | Outcome] = []
             for job in jobs:
                 record = None if recompute else current(job)
                 if record is not None:
-                    shown.reuse(job)
+                    screen.reuse(job)
                     waiting.append(Outcome(job, record, reused=True))
                 else:
-                    waiting.append(pool.submit(_run_one, job, engine or execute, shown, recompute))
+                    waiting.append(pool.submit(_run_one, job, engine or execute, screen, recompute))
             return [item if isinstance(item, Outcome) else item.result() for item in waiting]
     finally:  # nothing is left to wait for, unless by Ctrl-C; kernels end with this process
         pool.shutdown(wait=False, cancel_futures=True)

@@ -50,14 +50,14 @@ class Row:
     record: str
 
 
-def rows(shown: list[tuple[str, Record]]) -> list[Row]:
+def rows(named: list[tuple[str, Record]]) -> list[Row]:
     """The rows of named records, by chapter, the record of the largest scale first."""
-    found = []
-    for name, record in sorted(shown, key=lambda item: (item[1].chapter.id, *rank(item))):
+    table = []
+    for name, record in sorted(named, key=lambda item: (item[1].chapter.id, *rank(item))):
         p, stale = record.provenance, bool(record.stale())
         for claim in record.judged_today():
             fields = claim.to_dict()
-            found.append(
+            table.append(
                 Row(
                     chapter=record.chapter.id,
                     paper=record.chapter.paper,
@@ -86,7 +86,7 @@ def rows(shown: list[tuple[str, Record]]) -> list[Row]:
                     },
                 )
             )
-    return found
+    return table
 
 
 def setting(record: Record) -> str:
@@ -104,23 +104,23 @@ def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
     return RANK.index(record.provenance["scale"]), "substitute" in setting(record), name
 
 
-def summary(found: list[Row]) -> str:
+def summary(rows: list[Row]) -> str:
     """One sentence: how many claims hold, fail, and lie outside the theory's domain."""
-    held, failed, outside = (sum(row.verdict == verdict for row in found) for verdict in VERDICTS)
+    held, failed, outside = (sum(row.verdict == verdict for row in rows) for verdict in VERDICTS)
     return f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
 
 
-def missing(found: list[Row]) -> list[str]:
+def missing(rows: list[Row]) -> list[str]:
     """Ids of the chapters without a record at the paper's scale on the paper's data."""
-    done = {row.chapter for row in found if row.setting == "paper scale"}
+    done = {row.chapter for row in rows if row.setting == "paper scale"}
     return [c.id for c in registry.all_chapters() if c.id not in done]
 
 
-def to_markdown(found: list[Row], cited: set[str]) -> str:
+def to_markdown(rows: list[Row], cited: set[str]) -> str:
     """The scoreboard's table, a summary above it, and what is missing below.
 
     Args:
-        found: its rows.
+        rows: of all the records shown.
         cited: keys of the bibliography, which become links to it.
     """
     head = ["chapter", "claim", "theory asks", "measured", "verdict"]
@@ -128,9 +128,9 @@ def to_markdown(found: list[Row], cited: set[str]) -> str:
     key = re.compile(
         r"\b(" + "|".join(map(re.escape, sorted(cited, key=len, reverse=True))) + r")\b"
     )
-    anchored = {(row.chapter, row.claim) for row in found if row.record == THIS_BUILD}
+    anchored = {(row.chapter, row.claim) for row in rows if row.record == THIS_BUILD}
     lines = []
-    for row in found:
+    for row in rows:
         anchor = f"#claim-{row.claim}" if (row.chapter, row.claim) in anchored else ""
         stale = ' <span class="stale">stale</span>' if row.stale else ""
         cells = [
@@ -146,26 +146,26 @@ def to_markdown(found: list[Row], cited: set[str]) -> str:
             key.sub(r"{cite:t}`\1`", row.source) if cited else row.source,
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    absent = [f"- {chapter}: no record yet" for chapter in missing(found)]
+    absent = [f"- {chapter}: no record yet" for chapter in missing(rows)]
     if absent:
         absent = ["**At the paper's scale, on the paper's data:**", "", *absent]
     table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
-    return "\n".join([summary(found), "", *table, "", *absent]) + "\n"
+    return "\n".join([summary(rows), "", *table, "", *absent]) + "\n"
 
 
-def to_json(found: list[Row]) -> str:
+def to_json(rows: list[Row]) -> str:
     """The same for a program: ``{"counts": …, "missing_paper_scale": […], "claims": [{…}, …]}``."""
     content = {
-        "counts": {v: sum(row.verdict == v for row in found) for v in VERDICTS},
-        "missing_paper_scale": missing(found),
-        "claims": [asdict(row) for row in found],
+        "counts": {v: sum(row.verdict == v for row in rows) for v in VERDICTS},
+        "missing_paper_scale": missing(rows),
+        "claims": [asdict(row) for row in rows],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def badge(found: list[Row]) -> str:
+def badge(rows: list[Row]) -> str:
     """A badge as SVG: the number of claims that hold, and of those that fail."""
-    held, failed = (sum(row.verdict == verdict for row in found) for verdict in VERDICTS[:2])
+    held, failed = (sum(row.verdict == verdict for row in rows) for verdict in VERDICTS[:2])
     text = f"{held} hold, {failed} fail"
     left, right = 48, 7 * len(text) + 12
     color = "#b3261e" if failed else "#1a7f37"

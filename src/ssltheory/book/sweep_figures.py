@@ -15,24 +15,24 @@ MARKS = "osD^vP*X"
 Rows = list[dict[str, Any]]
 
 
-def panels(rows: Rows, grid: Sequence[str], shown: Sequence[str] | None = None) -> Figure:
+def panels(rows: Rows, grid: Sequence[str], measures: Sequence[str] | None = None) -> Figure:
     """A panel a measure, against the first parameter, a line for each value of the others.
 
     Args:
         rows: of the table of a sweep.
         grid: its parameters, in order.
-        shown: the measures to draw; None: all.
+        measures: those to draw; None: all.
     """
     style()
-    shown = shown or list(dict.fromkeys(row["measure"] for row in rows))
-    columns = min(len(shown), 3)
-    lines = -(-len(shown) // columns)
+    measures = measures or list(dict.fromkeys(row["measure"] for row in rows))
+    columns = min(len(measures), 3)
+    lines = -(-len(measures) // columns)
     figure, axes = plt.subplots(
         lines, columns, figsize=(3.7 * columns, 3.1 * lines + 0.4), squeeze=False
     )
-    for ax, name in zip(axes.flat, shown, strict=False):
+    for ax, name in zip(axes.flat, measures, strict=False):
         measure(ax, [row for row in rows if row["measure"] == name], grid)
-    for ax in axes.flat[len(shown) :]:
+    for ax in axes.flat[len(measures) :]:
         ax.set_axis_off()
     handles, labels = axes.flat[0].get_legend_handles_labels()
     if len(handles) > 1:
@@ -61,13 +61,13 @@ def measure(axes: Axes, rows: Rows, grid: Sequence[str]) -> Axes:
         )
         at = [[row for row in here if row[along] == value] for value in values]
         there = [place for place, points in enumerate(at) if points]
-        found = [[point["measured"] for point in at[place]] for place in there]
+        heights = [[point["measured"] for point in at[place]] for place in there]
         axes.fill_between(
-            there, list(map(min, found)), list(map(max, found)), color=color, alpha=0.2, lw=0
+            there, list(map(min, heights)), list(map(max, heights)), color=color, alpha=0.2, lw=0
         )
         mark = MARKS[n % len(MARKS)]
         axes.plot(
-            there, list(map(np.mean, found)), mark, ls="-", color=color, label=label or "mean"
+            there, list(map(np.mean, heights)), mark, ls="-", color=color, label=label or "mean"
         )
         asked = [_asked(points) for points in at]
         axes.plot(range(len(values)), asked, "--", color=THEORY, lw=1.1, label="_theory")

@@ -57,7 +57,7 @@ class Sweep:
         """The command line that reproduces this sweep."""
         words = ["ssltheory sweep", self.chapter.id]
         words += [] if self.scale == "quick" else [f"--scale {self.scale}"]
-        axes = (f"{name}={','.join(map(str, given))}" for name, given in self.grid.items())
+        axes = (f"{name}={','.join(map(str, values))}" for name, values in self.grid.items())
         words += [f"--grid {shlex.quote(axis)}" for axis in axes]
         words += [f"--seeds {self.seeds[0]}:{self.seeds[-1] + 1}"]
         pairs = (f"{name}={value}" for name, value in self.fixed.items())
@@ -101,12 +101,12 @@ def plan(
     moved: list[tuple[str, Sequence[Any]]] = [*axes]
     if seeds is not None:
         moved.append(("seed", _seeds(seeds)))
-    points = math.prod(len(given) for _, given in moved)
+    points = math.prod(len(values) for _, values in moved)
     if points > MOST_POINTS:
         raise InputError(
             f"a sweep of {points:,} points: take at most {MOST_POINTS:,}, or part it in several"
         )
-    choices = itertools.product(*([(axis, value) for value in given] for axis, given in moved))
+    choices = itertools.product(*([(axis, value) for value in values] for axis, values in moved))
     jobs: list[Job] = []
     there: dict[Path, str] = {}
     for choice in choices:
@@ -175,10 +175,10 @@ def measures(record: Record) -> list[Row]:
     ]
 
 
-def summary(found: list[Row]) -> list[Row]:
+def summary(rows: list[Row]) -> list[Row]:
     """A row a measure: its statement, the least and the greatest value, and how often which verdict was given."""
     every: dict[str, list[Row]] = {}
-    for row in found:
+    for row in rows:
         every.setdefault(row["measure"], []).append(row)
     return [
         {"measure": name, "statement": points[0]["statement"]}
@@ -208,22 +208,22 @@ def save(sweep: Sweep, outcomes: list[Outcome]) -> list[Row]:
     csv, parquet = _pyarrow()
     import pyarrow
 
-    found = rows(sweep, outcomes)
-    table, files = pyarrow.Table.from_pylist(found), {}
+    results = rows(sweep, outcomes)
+    table, files = pyarrow.Table.from_pylist(results), {}
     for name, writer in (("sweep.csv", csv.write_csv), ("sweep.parquet", parquet.write_table)):
         buffer = pyarrow.BufferOutputStream()
         writer(table, buffer)
         files[name] = buffer.getvalue().to_pybytes()
     files["sweep.json"] = (json.dumps(_manifest(sweep, outcomes), indent=1) + "\n").encode()
     try:
-        write(plots.panels(found, list(sweep.grid)), sweep.folder / "sweep.png")
+        write(plots.panels(results, list(sweep.grid)), sweep.folder / "sweep.png")
         for name, blob in files.items():
             records.write(sweep.folder / name, blob)
     except OSError as error:
         raise RunError(
             f"the table could not be written to {sweep.folder} ({error.strerror}): make room and run again"
         ) from error
-    return found
+    return results
 
 
 def load(folder: Path) -> tuple[list[Row], dict[str, Any]]:
@@ -285,8 +285,8 @@ def _manifest(sweep: Sweep, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def _axis(text: str) -> tuple[str, list[str]]:
-    name, sign, given = text.partition("=")
-    name, values = name.strip(), [value.strip() for value in given.split(",")]
+    name, sign, listing = text.partition("=")
+    name, values = name.strip(), [value.strip() for value in listing.split(",")]
     if not sign or not name or "" in values:
         raise InputError(f"--grid {text}: write it as name=value,value, e.g. --grid dim=5,10,20")
     if name in NO_AXES:
@@ -296,8 +296,8 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 
 def _seeds(text: str) -> range:
-    found = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
-    seeds = range(*map(int, found.groups())) if found else range(0)
+    match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
+    seeds = range(*map(int, match.groups())) if match else range(0)
     if not seeds:
         raise InputError(f"--seeds {text}: write it as first:end, e.g. 0:5 for 0, 1, 2, 3 and 4")
     return seeds
@@ -308,7 +308,7 @@ def _folder_name(chapter, scale, values, grid, seeds) -> str:
     span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
     parts = [chapter.id, *([] if scale == "quick" else [scale])]
     parts += [f"{name}={value}" for name, value in values.items()]
-    parts += [f"{name}={'+'.join(map(str, given))}" for name, given in grid.items()]
+    parts += [f"{name}={'+'.join(map(str, axis))}" for name, axis in grid.items()]
     name = ",".join([*parts, f"seeds={span}"]).replace("/", "-").replace("\\", "-")
     short = f"{name[:180]}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return name if len(name) <= 200 else short

@@ -110,8 +110,8 @@ def training_split(dataset: str) -> str:
 
 def names() -> list[str]:
     """The names that ``load`` understands now: those built in, and those found in the data folder."""
-    found = {_whole(path) for path in _candidates()}
-    return [*official.NAMES, *sorted(found - set(official.NAMES))]
+    candidates = {_whole(path) for path in _candidates()}
+    return [*official.NAMES, *sorted(candidates - set(official.NAMES))]
 
 
 def _in_folder(name: str) -> Source:

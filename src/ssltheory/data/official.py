@@ -82,12 +82,12 @@ def _digits() -> Source:
 
 
 def _torchvision(name: str) -> Source:
-    kept = folder() / TORCHVISION[name]
+    path = folder() / TORCHVISION[name]
     try:
         parts = _torchvision_parts(name, download=False)
     except Exception as error:  # whatever torchvision meets in a missing or damaged file
-        if kept.exists():
-            raise _damaged(name, kept, _fault(kept, _sums(name)) or str(error)) from error
+        if path.exists():
+            raise _damaged(name, path, _fault(path, _sums(name)) or str(error)) from error
         raise InputError(
             f"{name} is not in {folder()}: run `ssltheory data fetch {name}`, "
             f"or set SSLTHEORY_DATA to the folder that holds it"
@@ -122,12 +122,12 @@ def _torchvision_parts(name: str, download: bool) -> list[tuple[str, Any]]:
 
 def _cifar10_binary() -> Source:
     """CIFAR-10's binary version: a row an image, its label and then the red, green and blue plane."""
-    kept = folder() / CIFAR10_BINARY
-    if fault := _fault(kept, CIFAR10_MD5):
-        raise _damaged("cifar10", kept, fault)
+    path = folder() / CIFAR10_BINARY
+    if fault := _fault(path, CIFAR10_MD5):
+        raise _damaged("cifar10", path, fault)
     parts = []
     for name in CIFAR10_MD5:
-        rows = np.fromfile(kept / name, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        rows = np.fromfile(path / name, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
         pixels = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         parts.append(("test" if name == "test_batch.bin" else "train", pixels, rows[:, 0]))
     return _arrays("cifar10", parts, "binary version")
@@ -148,8 +148,8 @@ def _arrays(name: str, parts: list[tuple[str, np.ndarray, Any]], version: str = 
 def _imagenette(parts: list[tuple[str, Any]]) -> Source:
     files = [(Path(file), label) for _, part in parts for file, label in part._samples]
     if len(files) != IMAGENETTE_IMAGES:
-        kept = folder() / TORCHVISION["imagenette"]
-        raise _damaged("imagenette", kept, f"{len(files):,} of {IMAGENETTE_IMAGES:,} images")
+        path = folder() / TORCHVISION["imagenette"]
+        raise _damaged("imagenette", path, f"{len(files):,} of {IMAGENETTE_IMAGES:,} images")
     labels = np.array([label for _, label in files], dtype=np.int64)
     splits = np.concatenate([np.full(len(part), split, dtype="<U16") for split, part in parts])
     sha256 = hashlib.sha256()
@@ -180,12 +180,12 @@ def _fault(kept: Path, sums: dict[str, str]) -> str | None:
     for name, md5 in sums.items():
         try:
             with open(kept / name, "rb") as file:
-                found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+                digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
         except FileNotFoundError:
             return f"{name} is missing"
         except OSError as error:
             return f"{name} cannot be read, {error.strerror}"
-        if found.hexdigest() != md5:
+        if digest.hexdigest() != md5:
             return f"{name} does not have its published MD5 sum"
     return None
 

@@ -89,7 +89,7 @@ class Source:
 
 def folder() -> Path:
     """Where data sets are kept: ``SSLTHEORY_DATA``, or the user's cache."""
-    given = os.environ.get("SSLTHEORY_DATA")
-    if given:
-        return Path(os.path.expanduser(given))
+    path = os.environ.get("SSLTHEORY_DATA")
+    if path:
+        return Path(os.path.expanduser(path))
     return platformdirs.user_cache_path("ssltheory") / "data"

@@ -116,8 +116,8 @@ def mixture_entropy(
         likelihood = torch.cdist(chunk, means).square() / (-2 * noise**2)
         itself = likelihood.gather(1, own[:, None])[:, 0]
         density.append(itself - likelihood.logsumexp(1) + math.log(n))
-    found = torch.cat(density)
-    return component_entropy(d, noise) + found.mean(), found.std() / n_draws**0.5
+    excess = torch.cat(density)
+    return component_entropy(d, noise) + excess.mean(), excess.std() / n_draws**0.5
 
 
 def excess_entropies(means: Tensor, noise: float, n_draws: int = 10_000, seed: int = 0) -> Tensor:
@@ -139,8 +139,8 @@ def excess_entropies(means: Tensor, noise: float, n_draws: int = 10_000, seed: i
         True
     """
     lower, upper = pairwise_entropy_bounds(means, noise)
-    found, error = mixture_entropy(means, noise, n_draws, seed)
-    four = torch.stack([lower, found, upper, logdet_entropy(means, noise)])
+    entropy, error = mixture_entropy(means, noise, n_draws, seed)
+    four = torch.stack([lower, entropy, upper, logdet_entropy(means, noise)])
     return torch.cat([four - component_entropy(means.shape[1], noise), error[None]])
 
 

@@ -269,7 +269,7 @@ def _least_norm(basis: Tensor, dim: int, k: _Factor, k_one: Tensor | None) -> Te
         return top_eigenvectors(lambda v: centre(k.product(centre(v))), dim, k.lower)[1]
     columns = torch.arange(t, device=basis.device).split(CHUNK)
     norms = torch.cat(
-        [basis.mT @ k.solve(basis.index_select(1, chosen).to_dense()) for chosen in columns], 1
+        [basis.mT @ k.solve(basis.index_select(1, part).to_dense()) for part in columns], 1
     )
     if k_one is not None:
         profile = basis.mT @ k_one

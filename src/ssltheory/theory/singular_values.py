@@ -88,8 +88,8 @@ def condition(s: Tensor) -> Tensor:
         2.0
     """
     floor = s.shape[-1] * torch.finfo(s.dtype).eps * s[..., :1]
-    found = s[..., 0] / s.where(s > floor, torch.inf).amin(-1)
-    return found.where(s[..., 0] > 0, torch.inf)
+    ratio = s[..., 0] / s.where(s > floor, torch.inf).amin(-1)
+    return ratio.where(s[..., 0] > 0, torch.inf)
 
 
 def shift_bounds(m: Tensor) -> Callable[[float], Bounds]:
@@ -151,8 +151,8 @@ def activation_bounds(s: Tensor, eta: float, q: int) -> Bounds:
         ([2.0, 1.0, 0.0], [3.0, 2.0, 1.0])
     """
     _check_eta(eta)
-    kept = torch.cat([s[..., q:], torch.zeros_like(s[..., :q])], -1)
-    return torch.maximum(abs(eta) * s, kept), s
+    tail = torch.cat([s[..., q:], torch.zeros_like(s[..., :q])], -1)
+    return torch.maximum(abs(eta) * s, tail), s
 
 
 def flip_bound(row: Tensor, eta: float) -> Tensor:

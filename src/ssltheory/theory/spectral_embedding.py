@@ -290,8 +290,8 @@ def pair_modes(x: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
     if bool((x.mean(0).abs() > 1e-8 * x.square().mean(0).sqrt()).any()):
         raise InputError("x must be centred: subtract its mean over the rows")
     scatter, v = torch.linalg.eigh(x.mT @ x / len(x))
-    kept = scatter > 1e-12 * scatter[-1]
-    whiten = v[:, kept] / scatter[kept].sqrt()
+    support = scatter > 1e-12 * scatter[-1]
+    whiten = v[:, support] / scatter[support].sqrt()
     xw = x @ whiten
     mu, q = torch.linalg.eigh(xw.mT @ (relation @ xw) / len(x))
     return mu, _least_norm_first(mu, whiten @ q)
@@ -374,8 +374,8 @@ def _least_norm_first(mu: Tensor, w: Tensor) -> Tensor:
 def _scaled(w: Tensor, variance: Tensor, dim: int) -> Tensor:
     """The first dim directions, scaled to the given variances; zeros for rounding and where none is left."""
     variance = torch.where(variance > TIE, variance, 0.0)
-    chosen = w[:, :dim] * variance[:dim].sqrt()
-    return torch.nn.functional.pad(chosen, (0, dim - chosen.shape[1]))
+    directions = w[:, :dim] * variance[:dim].sqrt()
+    return torch.nn.functional.pad(directions, (0, dim - directions.shape[1]))
 
 
 # What a probe can do, and the minimum of InfoNCE
@@ -397,8 +397,8 @@ def probe_weights(z: Tensor, y: Tensor) -> Tensor:
         [2.0, 2.0]
     """
     u, s, vt = torch.linalg.svd(z.to(torch.float64), full_matrices=False)
-    kept = s > 1e-6 * s[0]
-    return vt[kept].mT @ (u[:, kept].mT @ y.to(torch.float64) / s[kept, None])
+    support = s > 1e-6 * s[0]
+    return vt[support].mT @ (u[:, support].mT @ y.to(torch.float64) / s[support, None])
 
 
 def info_nce_minimum(classes: int, per_class: int, temperature: float) -> float:

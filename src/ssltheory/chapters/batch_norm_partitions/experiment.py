@@ -154,13 +154,13 @@ def preactivations(net: nn.Sequential, x: Tensor) -> list[Tensor]:
 
     There are no gradients, and BatchNorm uses its running averages.
     """
-    found = []
+    inputs = []
     with encoders.measuring(net):
         for module in net:
             if isinstance(module, nn.LeakyReLU):
-                found.append(x.flatten(1))
+                inputs.append(x.flatten(1))
             x = module(x)
-    return found
+    return inputs
 
 
 def crossed(
@@ -272,12 +272,12 @@ def trained(
             return images[0], labels[0]
         return images.repeat(variants, 1, 1, 1, 1), labels.repeat(variants, 1)
 
-    found = train.train(Classifier(model), draw, cross_entropy, recipe, **options)
+    result = train.train(Classifier(model), draw, cross_entropy, recipe, **options)
     if not alone:
         state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
-    return found
+    return result
 
 
 class GhostNet(nn.Module):
@@ -334,16 +334,16 @@ class GhostNet(nn.Module):
 
     def statistics(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mean and standard deviation of every hidden layer with ``x`` as one batch, each ``(seeds, units, 1)``."""
-        kept: list[tuple[Tensor, Tensor]] = []
+        moments: list[tuple[Tensor, Tensor]] = []
 
         def normalised(i: int, h: Tensor) -> Tensor:
             variance, mu = torch.var_mean(h, -1, correction=0, keepdim=True)
-            kept.append((mu, (variance + self.eps).sqrt()))
-            return (h - mu) / kept[-1][1]
+            moments.append((mu, (variance + self.eps).sqrt()))
+            return (h - mu) / moments[-1][1]
 
         with torch.no_grad():
             self._run(x, normalised)
-        return kept
+        return moments
 
     def evaluate(self, x: Tensor, statistics: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Outputs for given statistics, without gradients; ``x`` is ``(n, inputs)`` or ``(seeds, n, inputs)``."""
@@ -417,10 +417,10 @@ def decision_boundary(
     x, y = (torch.linspace(float(a), float(b), side) for a, b in zip(low, high, strict=True))
     grid = torch.cartesian_prod(x, y).to(net.weights[0].device)
     values = net.evaluate(grid, statistics)[..., 0]
-    found = [boundary(value.view(side, side), low, high) for value in values]
-    if not all(len(edge) for edge in found):
+    edges = [boundary(value.view(side, side), low, high) for value in values]
+    if not all(len(edge) for edge in edges):
         raise RunError("a network has no decision boundary in the box: train it for longer")
-    return found
+    return edges
 
 
 def margin(
@@ -447,12 +447,12 @@ def boundary(values: Tensor, lows: Tensor, highs: Tensor) -> Tensor:
         torch.linspace(float(a), float(b), n, dtype=values.dtype, device=values.device)
         for a, b, n in zip(lows, highs, values.shape, strict=True)
     ]
-    found = []
+    points = []
     for axis in (0, 1):
         v, along = (values, places[axis]) if axis == 0 else (values.mT, places[axis])
         here, there = v[:-1], v[1:]
         i, j = ((here > 0) != (there > 0)).nonzero(as_tuple=True)
         share = here[i, j] / (here[i, j] - there[i, j])
         moving, fixed = along[i] + share * (along[i + 1] - along[i]), places[1 - axis][j]
-        found.append(torch.stack([moving, fixed] if axis == 0 else [fixed, moving], -1))
-    return torch.cat(found)
+        points.append(torch.stack([moving, fixed] if axis == 0 else [fixed, moving], -1))
+    return torch.cat(points)

@@ -175,8 +175,8 @@ def plain_ticks(axes: Axes, values: np.ndarray) -> None:
 
 def shakes(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """sd(μ_B)/σ by batch size, a dot a layer and repetition, and 1/√B."""
-    found = arrays["scatter"].transpose(1, 0, 2).reshape(len(BATCHES), -1)
-    for size, values in zip(BATCHES, found, strict=True):
+    shifts = arrays["scatter"].transpose(1, 0, 2).reshape(len(BATCHES), -1)
+    for size, values in zip(BATCHES, shifts, strict=True):
         spread = size * np.exp(np.linspace(-0.09, 0.09, len(values)))
         axes.plot(spread, values, ".", color=COLOR["bn"], ms=4, alpha=0.5)
     axes.plot([], [], ".", color=COLOR["bn"], label="measured")
@@ -186,7 +186,7 @@ def shakes(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     axes.set(ylabel="shift of a boundary\n(RMS distances of the data)", title="jitter")
     axes.set_xticks(BATCHES, [str(b) for b in BATCHES])
     axes.minorticks_off()
-    plain_ticks(axes, found)
+    plain_ticks(axes, shifts)
     axes.legend(fontsize=8.5)
     return axes
 

@@ -112,22 +112,22 @@ def truncated_svd(y: Tensor, rank: int) -> Tensor:
 def oracle_svd(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """The best PSNR among all truncated SVDs of y, chosen with the clean x, and its rank: each ``(...)``."""
     u, s, vt = torch.linalg.svd(y.double(), full_matrices=False)
-    estimate, found = torch.zeros_like(y, dtype=torch.float64), []
+    estimate, ratios = torch.zeros_like(y, dtype=torch.float64), []
     for k in range(s.shape[-1]):
         estimate = estimate + s[..., k, None, None] * u[..., k, None] * vt[..., None, k, :]
-        found.append(psnr(x, estimate))
-    best, at = torch.stack(found).max(0)
+        ratios.append(psnr(x, estimate))
+    best, at = torch.stack(ratios).max(0)
     return best, at + 1
 
 
 def nmf(y: Tensor, rank: int, seed: int = 0) -> Tensor:
     """scikit-learn's non-negative factorisation of y clipped at 0, ``(..., n, m)``."""
     rows = y.clamp(min=0).cpu().double().numpy().reshape(-1, *y.shape[-2:])
-    found = []
+    estimates = []
     for one in rows:
         model = NMF(rank, init="nndsvda", max_iter=1000, tol=1e-3, random_state=seed)
-        found.append(model.fit_transform(one) @ model.components_)
-    return torch.from_numpy(np.stack(found)).reshape(y.shape).to(y.device)
+        estimates.append(model.fit_transform(one) @ model.components_)
+    return torch.from_numpy(np.stack(estimates)).reshape(y.shape).to(y.device)
 
 
 def free_factors(y: Tensor, rank: int, generator: Generator, steps: int = 300) -> Tensor:
@@ -180,11 +180,11 @@ class UNet3d(nn.Module):
         self.last = nn.Conv3d(width, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = []
+        skips = []
         for k, pair in enumerate(self.down):
             x = pair(F.max_pool3d(x, 2) if k else x)
-            kept.append(x)
-        for pair, skip in zip(reversed(self.up), reversed(kept[:-1]), strict=True):
+            skips.append(x)
+        for pair, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             x = F.interpolate(x, size=skip.shape[2:], mode="trilinear")
             x = pair(torch.cat([x, skip], 1))
         return self.last(x)

@@ -189,8 +189,8 @@ def views(x: Tensor, y: Tensor, variants: Sequence[Variant], batch_size: int) ->
 
         @cache
         def view(which: int, other: bool, style: Style) -> Tensor:
-            chosen = x[seeds, partner if other else image].flatten(0, 1)
-            return style(chosen, u[which].flatten(0, 1)).unflatten(0, image.shape)
+            batch = x[seeds, partner if other else image].flatten(0, 1)
+            return style(batch, u[which].flatten(0, 1)).unflatten(0, image.shape)
 
         a = [view(0, False, variant.style) for variant in variants]
         b = [view(1, variant.method == "labels", variant.style) for variant in variants]
@@ -241,7 +241,7 @@ def trained(
         def augment(images: Tensor, generator: Generator) -> Tensor:
             return normalise(style(images, draw(len(images), generator=generator)))
 
-        found = train.train(
+        result = train.train(
             Classifier(model),
             labelled(x, y, augment, batch_size),
             cross_entropy,
@@ -260,12 +260,12 @@ def trained(
             each = [variant.loss(*z) for variant, *z in zip(variants, z_a, z_b, strict=True)]
             return each[0][0] if alone else torch.cat(each)
 
-        found = train.train(model, drawn, loss, recipe, **options)
+        result = train.train(model, drawn, loss, recipe, **options)
     if not alone:
         state = model.get_submodule("member").state_dict()
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
-    return found.seconds
+    return result.seconds
 
 
 def shuffled_probe(

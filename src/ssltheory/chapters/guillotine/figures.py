@@ -121,8 +121,8 @@ def swept(axes: Axes, arrays: dict[str, np.ndarray], name: str, label: str, titl
 
 def lost(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Points lost by probing the output instead of the backbone, a method a row, a dot a seed."""
-    chosen = [m for m in METHODS if m in arrays["methods"].tolist()]
-    for row, method in enumerate(chosen):
+    methods = [m for m in METHODS if m in arrays["methods"].tolist()]
+    for row, method in enumerate(methods):
         values = 100 * points_lost(arrays, method)
         mean, half = interval(values)
         axes.plot(values, np.full(len(values), row), ".", color=COLOR[method], alpha=0.5)
@@ -130,7 +130,7 @@ def lost(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
             mean, row, xerr=np.nan_to_num(half), fmt=MARKER[method], color=COLOR[method], capsize=3
         )
     axes.axvline(0, color="#9a9a9a", lw=1.0)
-    axes.set(yticks=range(len(chosen)), yticklabels=[NAMES[m] for m in chosen])
+    axes.set(yticks=range(len(methods)), yticklabels=[NAMES[m] for m in methods])
     axes.set(xlabel="points of accuracy lost", title="what probing the output loses")
     axes.invert_yaxis()
     return axes

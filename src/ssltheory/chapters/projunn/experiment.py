@@ -184,7 +184,7 @@ def step_seconds(
     Returns:
         ``(widths, 4, rounds)``.
     """
-    found = torch.full((len(widths), len(WAYS), rounds), math.inf)
+    times = torch.full((len(widths), len(WAYS), rounds), math.inf)
     expected, before = [0.0] * len(WAYS), widths[0]
     for at, n in enumerate(widths):
         random = Generator(device).manual_seed(n)
@@ -206,9 +206,9 @@ def step_seconds(
             for i in taken:
                 seconds = _seconds(works[i], device)
                 if turn >= 0:
-                    found[at, i, turn] = seconds
-        expected, before = found[at].amin(-1).tolist(), n
-    return found
+                    times[at, i, turn] = seconds
+        expected, before = times[at].amin(-1).tolist(), n
+    return times
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -280,7 +280,7 @@ def gradient_shares(
         def share(step: int, model: nn.Module, loss: Tensor, first=first) -> Tensor:
             return _share(taken_apart(model.get_submodule("net"), *first))
 
-        found = train.train(
+        result = train.train(
             Classifier(net.to(x.device)),
             labelled(images, labels, lambda v, generator: v, batch_size),
             cross_entropy,
@@ -289,7 +289,7 @@ def gradient_shares(
             observe_steps=looks,
             description="gradients",
         )
-        rows.append(torch.stack(found.observations, 1))
+        rows.append(torch.stack(result.observations, 1))
         last.append(taken_apart(net, *first))
     g = torch.cat(last)
     draw: dict[str, Any] = {"generator": Generator(x.device).manual_seed(seed), "device": x.device}

@@ -122,8 +122,8 @@ def local_matrices(net: SkipNet, x: Tensor, readout: bool = True) -> Tensor:
     """
 
     def behind(h: Tensor, z: Tensor) -> Tensor:
-        found = net.features(h[None], z[None])[0]
-        return net.readout(found) if readout else found
+        features = net.features(h[None], z[None])[0]
+        return net.readout(features) if readout else features
 
     with torch.no_grad():
         z = net.start(x)

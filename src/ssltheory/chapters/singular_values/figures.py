@@ -43,10 +43,10 @@ def main_figure(arrays: dict[str, np.ndarray]) -> Figure:
 def shift(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
     """Draws (medians, 10th to 90th percentile), full order at ρ = 1 (stars), edges dashed, bounds dotted."""
     rhos, sigmas = arrays["rhos"], arrays["sigmas"]
-    found, sure = scanned(arrays)
+    conditions, sure = scanned(arrays)
     fine = np.linspace(0.01, rhos.max(), 400)
     for k, (sigma, color) in enumerate(zip(sigmas, ramp(len(sigmas)), strict=True)):
-        low, mid, high = np.quantile(found[k], (0.1, 0.5, 0.9), axis=-1)
+        low, mid, high = np.quantile(conditions[k], (0.1, 0.5, 0.9), axis=-1)
         bars: Look = {"fmt": "o-", "ms": 4, "lw": 1.2, "capsize": 2, "elinewidth": 1.0}
         axes.errorbar(rhos, mid, (mid - low, high - mid), color=color, label=f"σ = {sigma}", **bars)
         edge = edge_condition(fine, sigma)

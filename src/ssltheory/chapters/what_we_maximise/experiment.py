@@ -99,7 +99,7 @@ def linearity(
         model, x, sigma, n_draws, generator: as for ``gaussianity``.
         jacobian: ``(..., n, d, m)``, at x.
     """
-    found = []
+    measures = []
     for image, j in zip(x, jacobian.unbind(-3), strict=True):
         noise = _unit_noise(image, n_draws, generator)
         z, on = regions(model, torch.cat([image[None], image + sigma * noise]))
@@ -112,8 +112,8 @@ def linearity(
         expected = linearised_covariance(j @ rows.mT, sigma)
         error = (moved.mT @ moved / n_draws - expected).norm(dim=(-2, -1))
         error = error / expected.norm(dim=(-2, -1))
-        found.append((same.double().mean(-1), (residual * same).amax(-1), error))
-    inside, residual, covariance = (torch.stack(part) for part in zip(*found, strict=True))
+        measures.append((same.double().mean(-1), (residual * same).amax(-1), error))
+    inside, residual, covariance = (torch.stack(part) for part in zip(*measures, strict=True))
     return Linearity(inside.mean(0), residual.amax(0), covariance.mean(0))
 
 

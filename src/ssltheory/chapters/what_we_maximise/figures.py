@@ -88,12 +88,12 @@ def in_region(axes: Axes, arrays: dict[str, np.ndarray]) -> Axes:
 def _curves(axes: Axes, arrays: dict[str, np.ndarray], array: str, what: str) -> None:
     """A line a network: mean over repetitions, its 95 % interval as a band."""
     sigmas = arrays["fine" if array == "affine" else "sigmas"]
-    shown = sigmas >= 0.9 * arrays["sigmas"].min()
+    wide = sigmas >= 0.9 * arrays["sigmas"].min()
     for method in METHODS:
         label, color, marker = LOOKS[method]
         values = measured(arrays, array, method=method, what=what)
-        mean, half = np.array([interval(column) for column in values.T])[shown].T
-        x = sigmas[shown]
+        mean, half = np.array([interval(column) for column in values.T])[wide].T
+        x = sigmas[wide]
         axes.plot(x, mean, f"{marker}-", color=color, ms=4.5, label=label)
         low = np.maximum(mean - half, 1e-6)
         axes.fill_between(x, low, mean + half, color=color, alpha=0.2, lw=0)

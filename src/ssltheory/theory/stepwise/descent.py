@@ -103,11 +103,11 @@ def gradient_descent(gamma: Tensor, w0: Tensor, lr: float, times: Tensor) -> Lin
 
     moments = torch.from_numpy(moments).to(gamma.device)
     grid = torch.from_numpy(steps * lr).to(gamma.device)
-    kept = torch.from_numpy(np.searchsorted(steps, keep)[place]).to(gamma.device)
+    index = torch.from_numpy(np.searchsorted(steps, keep)[place]).to(gamma.device)
     return LinearRun(
-        times=grid[kept],
+        times=grid[index],
         step_times=spectra.step_times(grid, spectra.eigenvalues(moments)).sort().values,
-        _cross_moments=moments[kept],
+        _cross_moments=moments[index],
         _weights=torch.from_numpy(rotated[place]).to(gamma.device) @ v.mT,
     )
 
