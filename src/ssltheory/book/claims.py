@@ -1,6 +1,6 @@
 """Claims: one numeric statement of a paper each, with what was measured, and a verdict that can be red.
 
-A chapter's claims are a function of its record's arrays alone, ``claims.<chapter>.claims(arrays, parameters)``,
+A chapter's claims are a function of its record's arrays alone, ``claims(arrays, parameters)`` in its room,
 so that an old record can be judged by today's theory.
 """
 
