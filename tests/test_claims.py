@@ -84,6 +84,55 @@ def test_a_claim_may_differ_from_its_group_in_what_it_names(verb):
         state("id", "words", 3.0, 2.0, 0.5, seeds=5)
 
 
+@pytest.mark.parametrize(
+    ("verb", "published", "verdict"),
+    [
+        ("equal", 2.4, "agrees"),
+        ("equal", 2.6, "differs"),
+        ("equal", 1.4, "differs"),
+        ("at_least", 1.6, "agrees"),
+        ("at_least", 1.4, "differs"),
+        ("at_most", 2.4, "agrees"),
+        ("at_most", 2.6, "differs"),
+        *((verb, np.nan, "differs") for verb in VERBS),
+    ],
+)
+@pytest.mark.parametrize("measured", [0.0, 2.0, 9.0])
+def test_a_published_number_is_judged_as_a_measured_one_would_be(
+    verb, published, verdict, measured
+):
+    claim = getattr(Group("a paper"), verb)("id", "words", measured, 2.0, 0.5, published=published)
+    assert claim.published_verdict == verdict
+    without = getattr(Group("a paper"), verb)("id", "words", measured, 2.0, 0.5)
+    assert claim.verdict == without.verdict, "a published number decides nothing of ours"
+    assert without.published_verdict == ""
+
+
+def test_a_published_number_says_where_it_was_read():
+    group = Group("a paper", published_source="a paper, Figure 1")
+    claim = group.equal("id", "words", 1, 1, 0, published=np.float32(0.5))
+    assert (claim.published, claim.published_source) == (0.5, "a paper, Figure 1")
+    assert type(claim.published) is float
+    claim = group.equal("id", "words", 1, 1, 0, published=1, published_source="its text")
+    assert (type(claim.published), claim.published_source) == (float, "its text")
+    for none in (
+        group.equal("id", "words", 1, 1, 0),
+        group.equal("id", "words", 1, 1, 0, published=None, published_source="its text"),
+    ):
+        assert none == Group("a paper").equal("id", "words", 1, 1, 0)
+
+
+def test_only_a_claim_with_a_published_number_tells_of_one():
+    fields = ["id", "statement", "measured", "predicted", "tolerance", "source", "relation"]
+    fields += ["inside", "note"]
+    group = Group("a paper", published_source="a paper, Figure 1")
+    without = group.equal("id", "words", 1, 1, 0).to_dict()
+    assert list(without) == [*fields, "verdict"]
+    told = group.equal("id", "words", 1, 1, 0, published=np.inf).to_dict()
+    assert told.keys() - without.keys() == {"published", "published_source", "published_verdict"}
+    assert (told["published"], told["published_verdict"]) == ("inf", "differs")
+
+
 def test_interval_is_students_of_the_unbiased_deviation():
     values = np.array([1.0, 2.0, 4.0])
     mean, half = interval(values)

@@ -195,6 +195,36 @@ def test_verdict(measured: float, relation: str, verdict: str):
     assert claim(measured, relation=relation, inside=False).verdict == "outside"
 
 
+def test_a_published_number_is_stored_and_one_with_another_verdict_is_refused():
+    stored = claim(published=1.5, published_source="Figure 1").to_dict()
+    assert json.loads(json.dumps(stored)) == stored
+    again = records._claim(stored)
+    assert (again.published, again.published_source) == (1.5, "Figure 1")
+    assert again.published_verdict == "differs"
+    assert records._claim(claim(published=np.inf).to_dict()).published == np.inf
+    unlike = [stored | {"published_verdict": "agrees"}, stored | {"published": None}]
+    unlike += [{k: v for k, v in stored.items() if k != "published_verdict"}]
+    unlike += [claim().to_dict() | {"published_verdict": "differs"}]
+    for row in unlike:
+        with pytest.raises(ValueError, match="one of its claims is none"):
+            records._claim(row)
+
+
+def test_a_record_without_published_numbers_is_judged_as_ever(tiny_run: Path, tmp_path: Path):
+    record = records.load(tiny_run)
+    bare = [dataclasses.replace(c, published=None, published_source="") for c in record.claims]
+    records.save(tmp_path, dataclasses.replace(record, claims=Table(bare)))
+    assert b"published" not in (tmp_path / "record.json").read_bytes()
+    old = records.load(tmp_path)
+    assert [c.verdict for c in old.judged_today()] == [c.verdict for c in record.claims]
+
+
+def test_a_kept_record_is_written_again_as_the_same_bytes(tmp_path: Path):
+    for folder in records.find_all(ROOT / "book" / "records"):
+        records.save(tmp_path, records.load(folder))
+        assert (tmp_path / "record.json").read_bytes() == (folder / "record.json").read_bytes()
+
+
 def test_todays_theory_judges(tiny_run: Path, monkeypatch):
     record = records.load(tiny_run)
     assert record.judged_today() == record.claims
