@@ -12,6 +12,7 @@ from ssltheory.errors import InputError
 from ssltheory.losses import (
     barlow_twins,
     byol,
+    info_nce,
     simclr,
     simsiam,
     spectral_contrastive,
@@ -22,7 +23,9 @@ LOSSES = {
     "barlow_twins": barlow_twins,
     "barlow_twins unnormalised": lambda a, b: barlow_twins(a, b, lambda_=0.7, normalize=False),
     "vicreg": vicreg,
+    "vicreg added": lambda a, b: vicreg(a, b, average=False),
     "simclr": simclr,
+    "info_nce": info_nce,
     "simclr dot product": lambda a, b: simclr(a, b, temperature=2.0, normalize=False),
     "spectral_contrastive": spectral_contrastive,
 }
@@ -69,7 +72,7 @@ def naive_barlow_twins(a, b, lambda_=0.0051, normalize=True):
     return total
 
 
-def naive_vicreg(a, b):
+def naive_vicreg(a, b, share=1 / 2):
     n, d = len(a), len(a[0])
     total = 25 * sum((a[i][j] - b[i][j]) ** 2 for i in range(n) for j in range(d)) / (n * d)
     for z in (a, b):
@@ -78,7 +81,7 @@ def naive_vicreg(a, b):
             for j in range(d):
                 c = sum((row[i] - mu[i]) * (row[j] - mu[j]) for row in z) / (n - 1)
                 if i == j:
-                    total += 25 / 2 * max(0.0, 1 - math.sqrt(c + 1e-4)) / d
+                    total += 25 * share * max(0.0, 1 - math.sqrt(c + 1e-4)) / d
                 else:
                     total += c**2 / d
     return total
@@ -98,6 +101,18 @@ def naive_simclr(a, b, temperature=0.5, normalize=True):
     return total / (2 * n)
 
 
+def naive_info_nce(a, b, temperature=0.2):
+    def cosine(u, v):
+        return dot(u, v) / math.sqrt(dot(u, u) * dot(v, v))
+
+    total = 0.0
+    for own, other in ((a, b), (b, a)):
+        for i, z in enumerate(own):
+            s = [math.exp(cosine(z, candidate) / temperature) for candidate in other]
+            total -= math.log(s[i] / math.fsum(s)) / len(own)
+    return total
+
+
 def naive_spectral_contrastive(a, b):
     attraction = mean([dot(u, v) for u, v in zip(a, b, strict=True)])
     repulsion = mean([dot(u, v) ** 2 for u in a for v in b])
@@ -108,7 +123,9 @@ NAIVE = {
     "barlow_twins": naive_barlow_twins,
     "barlow_twins unnormalised": lambda a, b: naive_barlow_twins(a, b, 0.7, normalize=False),
     "vicreg": naive_vicreg,
+    "vicreg added": lambda a, b: naive_vicreg(a, b, share=1),
     "simclr": naive_simclr,
+    "info_nce": naive_info_nce,
     "simclr dot product": lambda a, b: naive_simclr(a, b, 2.0, normalize=False),
     "spectral_contrastive": naive_spectral_contrastive,
 }
@@ -289,7 +306,7 @@ def test_mismatched_views_are_refused(name):
 
 def test_one_image_is_refused_where_the_loss_is_undefined():
     z_a, z_b = pair(1, 3)
-    for loss in (barlow_twins, vicreg, simclr):
+    for loss in (barlow_twins, vicreg, simclr, info_nce):
         with pytest.raises(InputError, match="n >= 2"):
             loss(z_a, z_b)
     assert spectral_contrastive(z_a, z_b).isfinite()
@@ -299,6 +316,8 @@ def test_one_image_is_refused_where_the_loss_is_undefined():
 def test_temperature_must_be_positive():
     with pytest.raises(InputError, match="temperature"):
         simclr(*pair(4, 3), temperature=0.0)
+    with pytest.raises(InputError, match="temperature"):
+        info_nce(*pair(4, 3), temperature=-1.0)
 
 
 # Losses of a prediction and a projection of each view

@@ -62,6 +62,7 @@ def vicreg(
     invariance: float = 25.0,
     variance: float = 25.0,
     covariance: float = 1.0,
+    average: bool = True,
 ) -> Tensor:
     """VICReg (Bardes, Ponce & LeCun 2022, arXiv 2105.04906), in the form of the authors' code.
 
@@ -71,11 +72,13 @@ def vicreg(
     - variance, ½ Σ_views mean_j relu(1 − √(Var_j + 10⁻⁴)), a hinge;
     - covariance, Σ_views Σ_{i≠j} Cov_ij² / d,
 
-    with the unbiased (n − 1) variance and covariance. The ½ is the code's.
+    with the unbiased (n − 1) variance and covariance. The ½ is the code's; the paper adds the two views' variance
+    terms, as does the code that Simon et al. 2023 will have trained with (arXiv 2303.15438).
 
     Args:
         z_a, z_b: ``(..., n, d)``.
         invariance, variance, covariance: weights of the three terms.
+        average: the variance terms of the two views averaged (True) or added (False).
 
     Returns:
         ``(...)``.
@@ -88,17 +91,20 @@ def vicreg(
         100.0
         >>> round(vicreg(0 * z, 0 * z).item(), 4)  # variance alone, 25 · (1 − 0.01)
         24.75
+        >>> round(vicreg(0 * z, 0 * z, average=False).item(), 4)
+        49.5
         >>> twice = z[:, [0, 0]]
         >>> round(9 * vicreg(twice, twice).item(), 4)  # covariance alone, 2 views · 2 · (4/3)² / 2
         32.0
     """
     n, d = _shape("vicreg", z_a, z_b, least=2)
     loss = invariance * (z_a - z_b).square().mean((-2, -1))
+    share = 1 / 2 if average else 1
     for z in (z_a, z_b):
         z = z - z.mean(-2, keepdim=True)
         diagonal, off_diagonal = _product(z, z)
         hinge = F.relu(1 - (diagonal / (n - 1) + 1e-4).sqrt()).mean(-1)
-        loss = loss + variance / 2 * hinge + covariance / d * off_diagonal / (n - 1) ** 2
+        loss = loss + share * variance * hinge + covariance / d * off_diagonal / (n - 1) ** 2
     return loss
 
 
@@ -129,8 +135,7 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
         0.5514
     """
     n, _ = _shape("simclr", z_a, z_b, least=2)
-    if not temperature > 0:
-        raise InputError(f"simclr needs a temperature above 0, got {temperature}")
+    _check_temperature("simclr", temperature)
     z = torch.cat([z_a, z_b], -2)
     if normalize:
         z = F.normalize(z, dim=-1)
@@ -138,6 +143,39 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
     positive = s.diagonal(n, -2, -1)
     itself = torch.eye(2 * n, dtype=torch.bool, device=s.device)
     return s.masked_fill(itself, -torch.inf).logsumexp(-1).mean(-1) - positive.mean(-1)
+
+
+def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2) -> Tensor:
+    """InfoNCE across the views, both directions added (van den Oord et al. 2018, arXiv 1807.03748).
+
+    Σ over (a, b) and (b, a) of mean_i −log [exp(s_ii/T) / Σ_j exp(s_ij/T)], with s_ij the cosine of z_a,i and
+    z_b,j: an image is told from the n − 1 others by its *other* view only. ``simclr`` has the n − 1 of its own view
+    as negatives, too, and takes the mean of the directions. The curves of Simon et al. 2023 (Figure 1 D) begin at
+    2 ln n, as this loss does.
+
+    Args:
+        z_a, z_b: ``(..., n, d)``.
+        temperature: T > 0.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+
+    Examples:
+        >>> same = torch.ones(3, 2)
+        >>> round((info_nce(same, same) / 2).exp().item(), 4)  # all points alike: a guess among n
+        3.0
+        >>> apart = torch.eye(2)
+        >>> round(info_nce(apart, apart, temperature=1.0).item(), 4)  # 2 log(1 + 1/e)
+        0.6265
+    """
+    _shape("info_nce", z_a, z_b, least=2)
+    _check_temperature("info_nce", temperature)
+    s = F.normalize(z_a, dim=-1) @ F.normalize(z_b, dim=-1).mT / temperature
+    candidates = s.logsumexp(-1).mean(-1) + s.logsumexp(-2).mean(-1)
+    return candidates - 2 * s.diagonal(0, -2, -1).mean(-1)
 
 
 def spectral_contrastive(z_a: Tensor, z_b: Tensor) -> Tensor:
@@ -255,6 +293,11 @@ def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, in
             f"got {tuple(z_a.shape)} and {tuple(z_b.shape)}"
         )
     return z_a.shape[-2], z_a.shape[-1]
+
+
+def _check_temperature(loss: str, temperature: float) -> None:
+    if not temperature > 0:
+        raise InputError(f"{loss} needs a temperature above 0, got {temperature}")
 
 
 def _unit_columns(z: Tensor) -> Tensor:
