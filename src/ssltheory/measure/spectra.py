@@ -23,6 +23,28 @@ def eigenvalues(c: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(c.to(torch.float64)).flip(-1)
 
 
+def covariance_eigenvalues(z: Tensor) -> Tensor:
+    """Eigenvalues of the (biased) covariance of n points, largest first.
+
+    They are computed from the smaller of the two matrices that have them, d × d or n × n; all others are 0.
+
+    Args:
+        z: ``(..., n, d)``.
+
+    Returns:
+        ``(..., min(n, d))`` float64 on the CPU, descending along the last axis.
+
+    Examples:
+        >>> z = torch.tensor([[1.0, 2.0], [-1.0, 2.0], [1.0, -2.0], [-1.0, -2.0]])
+        >>> [round(lam, 6) for lam in covariance_eigenvalues(z + 5).tolist()]
+        [4.0, 1.0]
+    """
+    z = z.cpu().to(torch.float64)
+    z = z - z.mean(-2, keepdim=True)
+    n, d = z.shape[-2:]
+    return eigenvalues((z @ z.mT if n < d else z.mT @ z) / n)
+
+
 def participation_ratio(eigenvalues: Tensor) -> Tensor:
     """(Σλ)² / Σλ²: how many eigenvalues carry the variance, counted by second moments.
 
