@@ -26,6 +26,7 @@ LOSSES = {
     "vicreg added": lambda a, b: vicreg(a, b, average=False),
     "simclr": simclr,
     "info_nce": info_nce,
+    "info_nce dot product": lambda a, b: info_nce(a, b, temperature=2.0, normalize=False),
     "simclr dot product": lambda a, b: simclr(a, b, temperature=2.0, normalize=False),
     "spectral_contrastive": spectral_contrastive,
 }
@@ -101,14 +102,14 @@ def naive_simclr(a, b, temperature=0.5, normalize=True):
     return total / (2 * n)
 
 
-def naive_info_nce(a, b, temperature=0.2):
-    def cosine(u, v):
-        return dot(u, v) / math.sqrt(dot(u, u) * dot(v, v))
+def naive_info_nce(a, b, temperature=0.2, normalize=True):
+    def similarity(u, v):
+        return dot(u, v) / (math.sqrt(dot(u, u) * dot(v, v)) if normalize else 1.0)
 
     total = 0.0
     for own, other in ((a, b), (b, a)):
         for i, z in enumerate(own):
-            s = [math.exp(cosine(z, candidate) / temperature) for candidate in other]
+            s = [math.exp(similarity(z, candidate) / temperature) for candidate in other]
             total -= math.log(s[i] / math.fsum(s)) / len(own)
     return total
 
@@ -126,6 +127,7 @@ NAIVE = {
     "vicreg added": lambda a, b: naive_vicreg(a, b, share=1),
     "simclr": naive_simclr,
     "info_nce": naive_info_nce,
+    "info_nce dot product": lambda a, b: naive_info_nce(a, b, 2.0, normalize=False),
     "simclr dot product": lambda a, b: naive_simclr(a, b, 2.0, normalize=False),
     "spectral_contrastive": naive_spectral_contrastive,
 }

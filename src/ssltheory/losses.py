@@ -123,8 +123,7 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
     Returns:
         ``(...)``.
 
-    Raises:
-        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+    An ``InputError`` says if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
 
     Examples:
         >>> same = torch.ones(3, 2)
@@ -145,23 +144,23 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
     return s.masked_fill(itself, -torch.inf).logsumexp(-1).mean(-1) - positive.mean(-1)
 
 
-def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2) -> Tensor:
+def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2, normalize: bool = True) -> Tensor:
     """InfoNCE across the views, both directions added (van den Oord et al. 2018, arXiv 1807.03748).
 
-    Σ over (a, b) and (b, a) of mean_i −log [exp(s_ii/T) / Σ_j exp(s_ij/T)], with s_ij the cosine of z_a,i and
-    z_b,j: an image is told from the n − 1 others by its *other* view only. ``simclr`` has the n − 1 of its own view
+    Σ over (a, b) and (b, a) of mean_i −log [exp(s_ii/T) / Σ_j exp(s_ij/T)], with s_ij the similarity of z_a,i
+    and z_b,j: an image is told from the n − 1 others by its *other* view only. ``simclr`` has the n − 1 of its own view
     as negatives, too, and takes the mean of the directions. The curves of Simon et al. 2023 (Figure 1 D) begin at
     2 ln n, as this loss does.
 
     Args:
         z_a, z_b: ``(..., n, d)``.
         temperature: T > 0.
+        normalize: s is the cosine (True) or the dot product (False), as in ``simclr``.
 
     Returns:
         ``(...)``.
 
-    Raises:
-        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+    An ``InputError`` says if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
 
     Examples:
         >>> same = torch.ones(3, 2)
@@ -173,7 +172,9 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2) -> Tensor:
     """
     _shape("info_nce", z_a, z_b, least=2)
     _check_temperature("info_nce", temperature)
-    s = F.normalize(z_a, dim=-1) @ F.normalize(z_b, dim=-1).mT / temperature
+    if normalize:
+        z_a, z_b = F.normalize(z_a, dim=-1), F.normalize(z_b, dim=-1)
+    s = z_a @ z_b.mT / temperature
     candidates = s.logsumexp(-1).mean(-1) + s.logsumexp(-2).mean(-1)
     return candidates - 2 * s.diagonal(0, -2, -1).mean(-1)
 
