@@ -133,6 +133,26 @@ def test_only_a_claim_with_a_published_number_tells_of_one():
     assert (told["published"], told["published_verdict"]) == ("inf", "differs")
 
 
+def a_table(*published):
+    state = Group("a paper").equal
+    return claims.Table(
+        state(f"c{i}", "words", 1, 1.5, 0.5, published=number) for i, number in enumerate(published)
+    )
+
+
+def test_a_table_has_a_column_of_published_numbers_only_where_there_is_one():
+    head, rule, *rows = a_table(None, 1.25, 2.5)._repr_markdown_().splitlines()
+    assert head == "| claim | measured | theory | verdict | published |"
+    assert rule == "|---|---|---|---|---|"
+    start = "| words | 1 | 1.5 ± 0.5 | holds |"
+    assert rows == [f"{start}  |", f"{start} 1.25 ✓ agrees |", f"{start} 2.5 ✗ differs |"]
+    without = a_table(None)._repr_markdown_().splitlines()
+    assert without == ["| claim | measured | theory | verdict |", "|---|---|---|---|", start]
+    first, second = repr(a_table(None, 2.5)).splitlines()
+    assert first == "holds    c0: 1, theory 1.5 ± 0.5"
+    assert second == "holds    c1: 1, theory 1.5 ± 0.5, published 2.5 ✗ differs"
+
+
 def test_interval_is_students_of_the_unbiased_deviation():
     values = np.array([1.0, 2.0, 4.0])
     mean, half = interval(values)

@@ -377,6 +377,29 @@ def test_verify_with_an_infinite_prediction(ssltheory, here: Path, monkeypatch):
     assert json.loads(ssltheory("verify", "--json").out)[0]["claims"][0]["predicted"] == "inf"
 
 
+def test_verify_names_a_published_number_that_differs_and_fails_nothing(
+    ssltheory, here: Path, monkeypatch
+):
+    state = claims.Group("ours", published_source="its Figure 1").equal
+    planted = [state("a", "right", 1, 1, 0.5, published=1.25)]
+    planted += [state("b", "wrong", 1, 1, 0.5, published=2.5), state("c", "none", 1, 1, 0.5)]
+    monkeypatch.setattr(claims, "evaluate", lambda *_: planted)
+    call = ssltheory("verify")
+    assert call.code == 0
+    assert "published" in call.out.splitlines()[0]
+    assert "1.25 ✓ agrees" in call.out
+    (line,) = re.findall(r".*published number differs.*", call.out)
+    assert line == (
+        f"{here / 'runs/quick' / CHAPTER}: the published number differs from theory: "
+        "wrong: 2.5 (its Figure 1), theory 1 ± 0.5"
+    )
+    found = json.loads(ssltheory("verify", "--json").out)[0]["claims"]
+    assert [c.get("published_verdict") for c in found] == ["agrees", "differs", None]
+    planted[:] = planted[2:]
+    head = ssltheory("verify").out.splitlines()[0].split()
+    assert head == ["record", "claim", "measured", "theory", "verdict"]
+
+
 def test_verify_nothing(ssltheory, repo_copy: Path, monkeypatch):
     monkeypatch.chdir(repo_copy)
     (repo_copy / "empty").mkdir()
@@ -438,6 +461,27 @@ def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeyp
         kept = [("kept", run)]  # a kept record is judged whatever its scale
     with pytest.raises(RunError, match=f"fails inside its domain:\n  {CHAPTER} .*: Something"):
         pages.build(mock.MagicMock(), [run])
+
+
+def test_the_tables_of_a_page_have_published_numbers_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(pages, "status", lambda record: "a scale")
+    state = claims.Group("ours").equal
+    plain, told = (state("a", "words", 1, 1, 0.5, published=number) for number in (None, 2.5))
+    other = state("b", "more", 1, 1, 0.5)
+    first, second = (
+        mock.Mock(judged_today=lambda own=own: own) for own in ([plain, other], [told])
+    )
+    assert pages._kept_table([("x", first), ("y", second)]).splitlines() == [
+        "| claim | theory | published | a scale | a scale |",
+        "| --- | --- | --- | --- | --- |",
+        "| words | 1 ± 0.5 | 2.5 ✗ differs | 1, holds | 1, holds |",
+        "| more | 1 ± 0.5 |  | 1, holds | – |",
+    ]
+    assert "published" not in pages._kept_table([("x", first)])
+    assert pages._claims_table(second).splitlines()[2] == (
+        '| <span id="claim-a"></span>words | 1 | 1 ± 0.5 | holds | 2.5 ✗ differs |'
+    )
+    assert "published" not in pages._claims_table(first)
 
 
 # Presets

@@ -1,6 +1,7 @@
 """What differs between records: claims, arrays, parameters, and what is only on one side."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssltheory.book import cli, compare, records
+from ssltheory.book.claims import Group
 from ssltheory.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,32 @@ def test_an_array_that_moved_and_the_claims_that_follow_it(pair):
     then = {claim.id: claim.measured for claim in record.judged_today()}
     assert found.claims
     assert all(c.after.measured != then[c.id] for c in found.claims)
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [(1.0, "1 ✓ agrees → 1 ✗ differs"), (3.0, "3 ✗ differs"), (None, None)],
+)
+def test_published_numbers_have_a_column_where_a_changed_claim_has_one(
+    pair, monkeypatch, published, expected
+):
+    record, before, after = pair
+    name = "second_moment"
+    records.save(after, _moved(record, name, 1.5))
+
+    def judged(_, arrays, __):
+        number = float(arrays[name].max() / record.arrays[name].max())
+        state = Group("ours").equal
+        with_one = state("a", "words", number, number, 0.25, published=published)
+        return [with_one, state("b", "words", number, 1, 1)]
+
+    monkeypatch.setattr(compare.claims, "evaluate", judged)
+    (found,) = compare.differences(before, after)
+    head, _, first, second = re.findall(r"^\|.*", compare.to_markdown([found]), re.M)[:4]
+    assert head.endswith("| verdict | published |" if expected else "| theory asks | verdict |")
+    assert first.endswith(f"| holds → holds | {expected} |" if expected else "| holds → holds |")
+    assert second.endswith("| holds → holds |  |" if expected else "| holds → holds |")
+    assert ("published" in found.to_dict()["claims"][0]["after"]) is bool(expected)
 
 
 def test_shapes_and_names_and_parameters(pair):

@@ -24,6 +24,21 @@ def kept():
     ]
 
 
+@pytest.fixture(scope="module")
+def every():
+    """The rows of all kept records."""
+    return scoreboard.rows(scoreboard.kept(ROOT))
+
+
+@pytest.fixture
+def told(kept):
+    """Three rows, two of them with a published number."""
+    none = {"published": None, "published_verdict": "", "published_source": ""}
+    rows = [replace(row, **none) for row in scoreboard.rows(kept)[:3]]
+    rows[0] = replace(rows[0], published=10.0, published_verdict="agrees")
+    return [rows[0], replace(rows[1], published=9.5, published_verdict="differs"), rows[2]]
+
+
 def test_a_row_a_claim(kept):
     rows = scoreboard.rows(kept)
     assert len(rows) == sum(len(record.judged_today()) for _, record in kept)
@@ -53,6 +68,61 @@ def test_json_is_whole(kept):
     assert "01-linear-staircase" in content["missing_paper_scale"]
 
 
+def test_a_published_number_stands_beside_theory_with_its_own_verdict(told):
+    assert "Of 2 published numbers, 1 agree with the theory." in scoreboard.summary(told)
+    assert "published numbers" not in scoreboard.summary(told[2:])
+    source = "simon2023stepwise, Figure 1 A, digitised"
+    rows = [replace(told[0], published_source=source), *told[1:]]
+    text = scoreboard.to_markdown(rows, {"simon2023stepwise"})
+    head, _, *lines = re.findall(r"^\|.*\|$", text, re.M)
+    names, *cells = ([cell.strip() for cell in line.split(" | ")] for line in (head, *lines[:3]))
+    shown = [row[names.index("published")] for row in cells]
+    assert shown == [
+        '10 <span class="verdict-agrees">✓ agrees</span>',
+        '9.5 <span class="verdict-differs">✗ differs</span>',
+        "",
+    ]
+    assert "; published number: {cite:t}`simon2023stepwise`, Figure 1 A, digitised |" in lines[0]
+    content = json.loads(scoreboard.to_json(rows))
+    assert content["published"] == {"agrees": 1, "differs": 1}
+    assert sum(content["counts"].values()) == 3
+    shown = [(row["published"], row["published_verdict"]) for row in content["claims"]]
+    assert shown == [(10.0, "agrees"), (9.5, "differs"), (None, "")]
+    assert [row["published_source"] for row in content["claims"]] == [source, "", ""]
+
+
+def test_a_published_number_counts_once_and_agrees_where_it_differs_nowhere(kept):
+    row = replace(scoreboard.rows(kept)[0], published=2.0, published_verdict="agrees")
+    assert scoreboard.published([row, row]) == {"agrees": 1, "differs": 0}
+    wrong = replace(row, record="another", published_verdict="differs")
+    assert scoreboard.published([row, wrong, row]) == {"agrees": 0, "differs": 1}
+
+
+def test_the_page_chooses_by_that_verdict_and_sorts_by_the_number(told, browser):
+    lines = re.findall(r"^\| (.*) \|$", scoreboard.to_markdown(told, set()), re.M)[:4]
+    head, *body = (line.split(" | ") for line in lines)
+    table = "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr></thead>"
+    table += "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) for row in body)
+    script = (ROOT / "book" / "_static" / "scoreboard.js").read_text(encoding="utf-8")
+    page = browser.new_page()
+    page.set_content(f'<main id="scoreboard">{table}</table></main><script>{script}</script>')
+    choice, column = page.get_by_label("published"), head.index("published")
+    assert choice.locator("option").all_inner_texts() == ["all", "✓ agrees", "✗ differs"]
+    choice.select_option("✗ differs")
+    (row,) = page.locator("tbody tr:visible").all_inner_texts()
+    assert "9.5 ✗ differs" in row
+    choice.select_option("all")
+    page.get_by_role("button", name="published").press("Enter")
+    shown = page.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
+    assert shown == ["9.5 ✗ differs", "10 ✓ agrees", ""]
+    page.close()
+
+
+def test_every_published_number_says_where_it_was_read(every):
+    silent = [row.claim for row in every if row.published_verdict and not row.published_source]
+    assert not silent
+
+
 def test_a_failing_claim_is_counted_and_turns_the_badge_red(kept):
     rows = scoreboard.rows(kept)
     good, bad = scoreboard.badge(rows), scoreboard.badge([replace(rows[0], verdict="fails"), *rows])
@@ -70,6 +140,5 @@ def test_paper_scale_on_the_papers_data_is_not_missing(kept):
     )
 
 
-def test_the_badge_in_git_is_that_of_the_kept_records():
-    rows = scoreboard.rows(scoreboard.kept(ROOT))
-    assert (ROOT / scoreboard.BADGE).read_text(encoding="utf-8") == scoreboard.badge(rows)
+def test_the_badge_in_git_is_that_of_the_kept_records(every):
+    assert (ROOT / scoreboard.BADGE).read_text(encoding="utf-8") == scoreboard.badge(every)

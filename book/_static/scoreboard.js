@@ -17,7 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.replaceChildren(button);
     button.onclick = () => {
       const up = cell.getAttribute("aria-sort") !== "ascending", sign = up ? 1 : -1;
-      const numeric = ["theory asks", "measured"].includes(names[column]);
+      const numeric = ["theory asks", "measured", "published"].includes(names[column]);
       const key = (row) => (numeric ? value(text(row, column)) : text(row, column));
       rows.sort((a, b) => {
         const [x, y] = [key(a), key(b)];
@@ -41,10 +41,14 @@ document.addEventListener("DOMContentLoaded", () => {
     control.oninput = apply;
     return control;
   }
-  const chosen = ["chapter", "verdict", "setting", "data"].map((name) => {
+  // A published number stands before its verdict, which is what is chosen.
+  const entry = (row, column) => (names[column] === "published"
+    ? row.cells[column].querySelector("span")?.textContent ?? "" : text(row, column));
+  const chosen = ["chapter", "verdict", "published", "setting", "data"].map((name) => {
     const column = names.indexOf(name), select = document.createElement("select");
     select.add(new Option("all", ""));
-    [...new Set(rows.map((row) => text(row, column)))].forEach((entry) => select.add(new Option(entry)));
+    const found = new Set(rows.map((row) => entry(row, column)).filter(Boolean));
+    [...found].forEach((choice) => select.add(new Option(choice)));
     return [column, field(name, select)];
   });
   const words = field("words", Object.assign(document.createElement("input"), { type: "search" }));
@@ -55,7 +59,7 @@ document.addEventListener("DOMContentLoaded", () => {
     let shown = 0;
     for (const row of rows) {
       const whole = row.textContent.toLowerCase();
-      row.hidden = !(chosen.every(([column, select]) => !select.value || text(row, column) === select.value)
+      row.hidden = !(chosen.every(([column, select]) => !select.value || entry(row, column) === select.value)
         && wanted.every((word) => whole.includes(word)));
       shown += !row.hidden;
     }

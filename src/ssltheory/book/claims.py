@@ -19,6 +19,9 @@ RELATIONS = {
     "at most": lambda measured, predicted, tolerance: measured <= predicted + tolerance,
 }
 
+#: A sign beside the verdict on a published number.
+MARKS = {"agrees": "✓", "differs": "✗"}
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -139,18 +142,30 @@ def evaluate(chapter: str, arrays: dict[str, np.ndarray], parameters: Settings) 
 
 
 class Table(list):
-    """Claims that show themselves as a table, in a notebook and in a terminal."""
+    """Claims that show themselves as a table, in a notebook and in a terminal.
+
+    Its column "published" is there only where a claim has a published number.
+    """
+
+    def rows(self) -> list[list[str]]:
+        """The cells, the heading's first; the verdict on what was measured is the fourth of a row."""
+        head = ["claim", "measured", "theory", "verdict", "published"]
+        rows = [
+            [c.statement, f"{c.measured:.4g}", expectation(c), c.verdict, reported(c)] for c in self
+        ]
+        width = 5 if any(row[-1] for row in rows) else 4
+        return [row[:width] for row in [head, *rows]]
 
     def _repr_markdown_(self) -> str:
-        rows = [
-            f"| {claim.statement} | {claim.measured:.4g} | {expectation(claim)} | {claim.verdict} |"
-            for claim in self
-        ]
-        return "\n".join(["| claim | measured | theory | verdict |", "|---|---|---|---|", *rows])
+        rows = self.rows()
+        head, *lines = (f"| {' | '.join(row)} |" for row in rows)
+        return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{c.verdict:8} {c.id}: {c.measured:.4g}, theory {expectation(c)}" for c in self
+            f"{c.verdict:8} {c.id}: {c.measured:.4g}, theory {expectation(c)}"
+            + (f", published {reported(c)}" if reported(c) else "")
+            for c in self
         )
 
 
@@ -161,6 +176,13 @@ def expectation(claim: Claim) -> str:
     sign = {"at least": "≥", "at most": "≤"}[claim.relation]
     slack = f" (± {claim.tolerance:.2g})" if claim.tolerance else ""
     return f"{sign} {claim.predicted:.4g}{slack}"
+
+
+def reported(claim: Claim) -> str:
+    """The published number and its verdict, e.g. ``0.0247 ✗ differs``; "" without such a number."""
+    if claim.published is None:
+        return ""
+    return f"{claim.published:.4g} {MARKS[claim.published_verdict]} {claim.published_verdict}"
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

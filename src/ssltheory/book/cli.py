@@ -51,6 +51,7 @@ Address = Annotated[
 Gpus = Annotated[float, typer.Option(min=0, help="Share of a GPU for each run, or whole GPUs.")]
 KEPT_BYTES = 1_000_000  # a kept record is in git
 COLORS = {"holds": "green", "fails": "bold red", "outside": "yellow", "broken": "bold red"}
+COLORS |= {"agrees": "green", "differs": "bold red"}
 
 
 @app.command("list")
@@ -528,19 +529,14 @@ def _verified(folder: Path) -> dict:
 
 
 def _print_verified(results: list[dict]) -> None:
-    table = _table("record", "claim", "measured", "theory", "verdict")
+    head, *rows = _cells([claim for result in results for claim in result["claims"]])
+    table, ahead = _table("record", *head), iter(rows)
     for result in results:
         record = result["record"]
         if result["error"]:
             table.add_row(record, result["error"], "", "", _colored("broken"))
-        for claim in result["claims"]:
-            table.add_row(
-                record,
-                claim.statement,
-                f"{claim.measured:.4g}",
-                claims.expectation(claim),
-                _colored(claim.verdict),
-            )
+        for _ in result["claims"]:
+            table.add_row(record, *next(ahead))
             record = ""
     console = _console()
     console.print(table)
@@ -551,22 +547,39 @@ def _print_verified(results: list[dict]) -> None:
                 style="yellow",
                 soft_wrap=True,
             )
+        for text in map(_differing, result["claims"]):
+            if text:
+                console.print(f"{result['record']}: {text}", style="red", soft_wrap=True)
+
+
+def _differing(claim: Claim) -> str:
+    """In words, that the published number of a claim differs from theory; "" where it does not."""
+    if claim.published_verdict != "differs":
+        return ""
+    source = claim.published_source or claim.source
+    return (
+        f"the published number differs from theory: {claim.statement}: "
+        f"{claim.published:.4g} ({source}), theory {claims.expectation(claim)}"
+    )
 
 
 def _print_claims(title: str, judged: list[Claim]) -> None:
-    table = _table("claim", "measured", "theory", "verdict", title=title)
-    for claim in judged:
-        table.add_row(
-            claim.statement,
-            f"{claim.measured:.4g}",
-            claims.expectation(claim),
-            _colored(claim.verdict),
-        )
+    head, *rows = _cells(judged)
+    table = _table(*head, title=title)
+    for row in rows:
+        table.add_row(*row)
     _console().print(table)
 
 
+def _cells(judged: list[Claim]) -> list[list]:
+    """The rows of a table of claims, the heading's first, with the verdicts coloured."""
+    head, *rows = claims.Table(judged).rows()
+    return [head, *([*row[:3], *map(_colored, row[3:])] for row in rows)]
+
+
 def _colored(verdict: str) -> Text:
-    return Text(verdict, style=COLORS[verdict])
+    """A verdict, or a number that ends in one, in its colour."""
+    return Text(verdict, style=COLORS[verdict.split()[-1]] if verdict else "")
 
 
 def _table(*columns: str, title: str | None = None) -> Table:

@@ -24,6 +24,12 @@ class ClaimChange:
         """In words, e.g. "holds → fails"."""
         return " → ".join(claim.verdict if claim else "–" for claim in (self.before, self.after))
 
+    @property
+    def published(self) -> str:
+        """The published number and its verdict, e.g. "2 ✓ agrees → 2 ✗ differs", once where nothing changed; or ""."""
+        told = [claims.reported(claim) for claim in (self.before, self.after) if claim]
+        return " → ".join(text or "–" for text in dict.fromkeys(told)) if any(told) else ""
+
 
 @dataclass(frozen=True)
 class ArrayChange:
@@ -95,12 +101,10 @@ def to_markdown(differences: list[Difference]) -> str:
         lines += ["", f"**{difference.name}**" + _there(difference), ""]
         lines += [f"- {name}: {a} → {b}" for name, (a, b) in difference.origin.items()]
         if difference.claims:
-            lines += [
-                "",
-                "| claim | before | after | theory asks | verdict |",
-                "|---|---|---|---|---|",
-            ]
-            lines += [_claim_row(change) for change in difference.claims]
+            head = ["claim", "before", "after", "theory asks", "verdict"]
+            head += ["published"] if any(change.published for change in difference.claims) else []
+            lines += ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+            lines += [_claim_row(change, len(head)) for change in difference.claims]
         if difference.arrays:
             lines += [
                 "",
@@ -182,10 +186,11 @@ def _there(difference: Difference) -> str:
     return "" if difference.there == "both" else f" ({difference.there})"
 
 
-def _claim_row(change: ClaimChange) -> str:
+def _claim_row(change: ClaimChange, width: int) -> str:
     one = next(claim for claim in (change.after, change.before) if claim)
     numbers = (f"{c.measured:.4g}" if c else "–" for c in (change.before, change.after))
     cells = [one.statement, *numbers, claims.expectation(one), change.verdicts]
+    cells = [*cells, change.published][:width]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

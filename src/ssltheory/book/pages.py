@@ -280,11 +280,12 @@ def _is_claims(output: NotebookNode, record: Record) -> bool:
 
 
 def _claims_table(record: Record) -> str:
-    """The table of a record's claims, with an anchor a claim for the scoreboard to lead to."""
-    head, rule, *lines = claims.Table(record.claims)._repr_markdown_().splitlines()
+    """The table of a record's claims, judged today, with an anchor a claim for the scoreboard to lead to."""
+    judged = claims.Table(record.judged_today())
+    head, rule, *lines = judged._repr_markdown_().splitlines()
     anchored = [
         line.replace("| ", f'| <span id="claim-{claim.id}"></span>', 1)
-        for claim, line in zip(record.claims, lines, strict=True)
+        for claim, line in zip(judged, lines, strict=True)
     ]
     return "\n".join([head, rule, *anchored])
 
@@ -301,16 +302,27 @@ def _record_figure(folder: Path, name: str, record: Record, mystnb: dict) -> Not
 
 
 def _kept_table(named: list[tuple[str, Record]]) -> str:
-    """A row a claim, a column a kept record; a record may lack a claim of another."""
+    """A row a claim, a column a kept record; a record may lack a claim of another.
+
+    A published number is that of the first record that has one.
+    """
     if not named:
         return ""
     columns = [{claim.id: claim for claim in record.judged_today()} for _, record in named]
     every = {id_: claim for column in columns for id_, claim in column.items()}
-    head = ["claim", "theory", *(status(record) for _, record in named)]
+    told = {
+        claim.id: claims.reported(claim)
+        for column in reversed(columns)
+        for claim in column.values()
+        if claim.published is not None
+    }
+    head = ["claim", "theory", *(["published"] if told else [])]
+    head += [status(record) for _, record in named]
     rows = [
         [
             claim.statement,
             claims.expectation(claim),
+            *([told.get(id_, "")] if told else []),
             *(_finding(column.get(id_)) for column in columns),
         ]
         for id_, claim in every.items()

@@ -24,6 +24,8 @@ class Row:
 
     Attributes:
         theory: what theory asks of the measured number, in words, e.g. ``1 ± 0.02``.
+        published: the number that the paper itself reports; None where it reports none.
+        published_verdict: "agrees" or "differs", the published number against what theory asks; or "".
         setting: scale in words; a paper's settings on data that are not the paper's are called just that.
         record: folder of the record, or ``THIS_BUILD``.
     """
@@ -38,6 +40,9 @@ class Row:
     tolerance: float | str
     relation: str
     verdict: str
+    published: float | str | None
+    published_verdict: str
+    published_source: str
     source: str
     setting: str
     data: str
@@ -64,6 +69,9 @@ def rows(named: list[tuple[str, Record]]) -> list[Row]:
                     claim=claim.id,
                     statement=claim.statement,
                     theory=claims.expectation(claim),
+                    published=fields.get("published"),
+                    published_verdict=claim.published_verdict,
+                    published_source=claim.published_source,
                     setting=setting(record),
                     data=p["data"]["name"],
                     data_sha256=p["data"]["sha256"],
@@ -105,9 +113,23 @@ def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
 
 
 def summary(rows: list[Row]) -> str:
-    """One sentence: how many claims hold, fail, and lie outside the theory's domain."""
+    """How many claims hold, fail, and lie outside the theory's domain, and how many published numbers agree."""
     held, failed, outside = (sum(row.verdict == verdict for row in rows) for verdict in VERDICTS)
-    return f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
+    text = f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
+    numbers = published(rows)
+    if total := sum(numbers.values()):
+        text += f" Of {total} published numbers, {numbers['agrees']} agree with the theory."
+    return text
+
+
+def published(rows: list[Row]) -> dict[str, int]:
+    """How many published numbers agree with theory in all records that carry them, and how many do not.
+
+    A number counts once, however many records its claim is judged in.
+    """
+    told = {(r.chapter, r.claim, r.published) for r in rows if r.published_verdict}
+    differ = {(r.chapter, r.claim, r.published) for r in rows if r.published_verdict == "differs"}
+    return {"agrees": len(told - differ), "differs": len(differ)}
 
 
 def missing(rows: list[Row]) -> list[str]:
@@ -123,7 +145,7 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
         rows: of all the records shown.
         cited: keys of the bibliography, which become links to it.
     """
-    head = ["chapter", "claim", "theory asks", "measured", "verdict"]
+    head = ["chapter", "claim", "theory asks", "measured", "verdict", "published"]
     head += ["setting", "data", "device", "date", "source"]
     key = re.compile(
         r"\b(" + "|".join(map(re.escape, sorted(cited, key=len, reverse=True))) + r")\b"
@@ -133,17 +155,20 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
     for row in rows:
         anchor = f"#claim-{row.claim}" if (row.chapter, row.claim) in anchored else ""
         stale = ' <span class="stale">stale</span>' if row.stale else ""
+        read_in = f"; published number: {row.published_source}" if row.published_source else ""
+        source = row.source + read_in
         cells = [
             f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
             f'<a href="chapters/{row.chapter}.html{anchor}">{html.escape(row.statement)}</a>',
             row.theory,
-            row.measured if isinstance(row.measured, str) else f"{row.measured:.4g}",
+            _number(row.measured),
             f'<span class="verdict-{row.verdict}">{row.verdict}</span>{stale}',
+            _published_cell(row),
             row.setting,
             row.data,
             row.device,
             row.date,
-            key.sub(r"{cite:t}`\1`", row.source) if cited else row.source,
+            key.sub(r"{cite:t}`\1`", source) if cited else source,
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     absent = [f"- {chapter}: no record yet" for chapter in missing(rows)]
@@ -153,10 +178,27 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
     return "\n".join([summary(rows), "", *table, "", *absent]) + "\n"
 
 
+def _published_cell(row: Row) -> str:
+    if row.published is None:
+        return ""
+    verdict = f"{claims.MARKS[row.published_verdict]} {row.published_verdict}"
+    return (
+        f'{_number(row.published)} <span class="verdict-{row.published_verdict}">{verdict}</span>'
+    )
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
 def to_json(rows: list[Row]) -> str:
-    """The same for a program: ``{"counts": …, "missing_paper_scale": […], "claims": [{…}, …]}``."""
+    """The same for a program: keys ``counts`` and ``published`` (of verdicts), ``missing_paper_scale`` and ``claims``.
+
+    ``claims`` has a row for each claim with the fields of ``Row``; ``published`` is null where there is no such number.
+    """
     content = {
         "counts": {v: sum(row.verdict == v for row in rows) for v in VERDICTS},
+        "published": published(rows),
         "missing_paper_scale": missing(rows),
         "claims": [asdict(row) for row in rows],
     }
