@@ -19,7 +19,7 @@ from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 #: The columns of the table, from the smallest runs to the largest. A chapter may lack some, but not quick.
-SCALES = ("tiny", "quick", "full", "paper")
+SCALES = ("tiny", "quick", "full", "long", "paper")
 #: Parameters that are no setting of the experiment. Changing one leaves the scale of a run what it was.
 NOT_SETTINGS = frozenset({"dataset", "seed", "device", "out"})
 MOST = 2**31  # images, steps, units: nothing here is counted so far

@@ -27,79 +27,96 @@ full one.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ssltheory.book.claims import Claim, Group
-from ssltheory.book.named import Named
-from ssltheory.chapters.deep_staircase import Parameters
+from ssltheory.chapters.deep_staircase import Parameters, published
 from ssltheory.measure import spectra
+from ssltheory.theory import plateaus
 
+STARTS = ("small", "standard")
 PAPER = "simon2023stepwise, section 6 (the authors' blog, Figure 3)"
 SEES = {"barlow_twins": "eigenvalues", "simclr": "covariance", "vicreg": "covariance"}
 NAMES = {"barlow_twins": "Barlow Twins", "simclr": "SimCLR", "vicreg": "VICReg"}
-SMALL, STANDARD = 0, 1  # places on the axis of starts
-LEVEL = 0.1  # a dimension counts as there when its eigenvalue has passed this
+LEVELS = {"barlow_twins": 0.25, "simclr": 0.05, "vicreg": 0.5}  # a mode above this is there
 APART = 1.2  # ratio of the times of two onsets that count as two steps
 LEAST = 1e-6  # eigenvalues below this count as this on a logarithmic axis
+REST = 0.01  # of the trace: what the modes that are not learnt have at most on a plateau
 
 
 # Readings
 
 
-def times(arrays: dict[str, np.ndarray], method: str, start: int) -> np.ndarray:
-    """When the run of a method from the ``SMALL`` or ``STANDARD`` start was recorded, ``(T,)``."""
-    axes = {"method": arrays["methods"].tolist(), "start": (SMALL, STANDARD)}
-    return Named(arrays["times"], **axes, time=None)(method=method, start=start)
-
-
 def spectrum(
-    arrays: dict[str, np.ndarray], method: str, start: int, of: str | None = None
+    arrays: dict[str, np.ndarray], method: str, start: str, of: str | None = None
 ) -> np.ndarray:
-    """Eigenvalues of a method from one start along the way, ``(n_seeds, T, d)``.
+    """The largest eigenvalues of a method along the way, ``(n_seeds, T, modes)`` float64.
 
     Args:
         arrays: of the record.
         method: one of ``SEES``.
-        start: ``SMALL`` or ``STANDARD``.
+        start: "small" or "standard".
         of: "eigenvalues" for those of C, "covariance" for the embedding's; None for what the loss sees.
     """
-    axes = {"method": arrays["methods"].tolist(), "start": (SMALL, STANDARD)}
-    named = Named(arrays[of or SEES[method]], **axes, seed=None, time=None, mode=None)
-    return named(method=method, start=start)
+    return arrays[f"{of or SEES[method]}_{method}_{start}"].astype(float)
+
+
+def times(arrays: dict[str, np.ndarray], method: str, start: str) -> np.ndarray:
+    """When they were recorded, ``(T,)``."""
+    return arrays[f"times_{method}_{start}"].astype(float)
+
+
+def losses(arrays: dict[str, np.ndarray], method: str, start: str) -> np.ndarray:
+    """The loss then, ``(n_seeds, T)``."""
+    return arrays[f"loss_{method}_{start}"].astype(float)
+
+
+def dimension(parameters: Parameters, method: str) -> int:
+    """The embedding dimension d of a method."""
+    others = parameters.dim_others or parameters.dim
+    return parameters.dim if method == "barlow_twins" else others
 
 
 def scores(
-    arrays: dict[str, np.ndarray], method: str, start: int, score: Callable[..., float]
+    arrays: dict[str, np.ndarray], method: str, start: str, score: Callable[..., float], *rest
 ) -> np.ndarray:
     """A score of what the loss sees, ``separated`` or ``steps``, of each seed: ``(n_seeds,)``."""
-    when = times(arrays, method, start).astype(float)
-    seen = spectrum(arrays, method, start).astype(float)
-    return np.array([score(when, one) for one in seen])
+    when = times(arrays, method, start)
+    return np.array([score(when, one, *rest) for one in spectrum(arrays, method, start)])
 
 
-def onsets(times: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-    """When each eigenvalue passes ``LEVEL``: ``(T,), (T, d) -> (d,)``, inf where it never does."""
-    return _crossings(times, eigenvalues, LEVEL)
+def onsets(times: np.ndarray, eigenvalues: np.ndarray, level: float) -> np.ndarray:
+    """When each eigenvalue passes a level: ``(T,), (T, d) -> (d,)``, inf where it never does."""
+    return _crossings(times, eigenvalues, level)
 
 
-def steps(times: np.ndarray, eigenvalues: np.ndarray) -> int:
+def treads(times: np.ndarray, loss: np.ndarray, onsets: np.ndarray) -> np.ndarray:
+    """Loss of the tread with k modes, from k = 0 on: the last record before onset k + 1.
+
+    ``(T,), (T,), (d,) -> (modes,)``.
+    """
+    when = np.sort(onsets[np.isfinite(onsets)])
+    return loss[np.maximum(np.searchsorted(times, when) - 1, 0)]
+
+
+def steps(times: np.ndarray, eigenvalues: np.ndarray, level: float) -> int:
     """Number of onsets after the start, those less than a factor ``APART`` after another not counted."""
-    when = onsets(times, eigenvalues)
+    when = onsets(times, eigenvalues, level)
     when = np.sort(when[np.isfinite(when) & (when > 0)])
     return int(len(when) > 0) + int((when[1:] > APART * when[:-1]).sum())
 
 
-def separated(times: np.ndarray, eigenvalues: np.ndarray) -> float:
+def separated(times: np.ndarray, eigenvalues: np.ndarray, modes: int) -> float:
     """Share of neighbours of which one is at 70 % of its end before the next is at 10 % of its own.
 
-    A pair counts as not separated where either ends below one half: Barlow Twins takes learnt modes to one.
+    Of the first so many modes, two or more. A pair counts as not separated where either ends below one half: Barlow
+    Twins takes learnt modes to one.
     """
-    final = eigenvalues[-1]
-    scaled = eigenvalues / np.where(final > 0.5, final, np.inf)
-    early, late = (_crossings(times, scaled, level) for level in (0.1, 0.7))
+    first = eigenvalues[:, : max(modes, 2)]
+    scaled = first / np.where(first[-1] > 0.5, first[-1], np.inf)
+    early, late = (_crossings(times, scaled, share) for share in (0.1, 0.7))
     return float((np.isfinite(early[1:]) & (early[1:] > late[:-1])).mean())
 
 
@@ -108,9 +125,10 @@ def dimensions(eigenvalues: np.ndarray) -> np.ndarray:
     return spectra.participation_ratio(torch.from_numpy(eigenvalues).clamp(min=0)).numpy()
 
 
-def halfway(eigenvalues: np.ndarray) -> int:
-    """The first record at which half of the dimensions ``(T, d)`` are at half of their end."""
-    middle = eigenvalues[:, (eigenvalues.shape[1] - 1) // 2]
+def halfway(eigenvalues: np.ndarray, level: float) -> int:
+    """The first record at which half of the modes ``(T, d)`` that are learnt are at half of their end."""
+    learnt = (eigenvalues[-1] > level).sum()
+    middle = eigenvalues[:, max(learnt - 1, 0) // 2]
     return int((middle >= middle[-1] / 2).argmax())
 
 
@@ -123,11 +141,39 @@ def gap(eigenvalues: np.ndarray) -> float:
     return float(np.diff(logs)[1:].max(initial=0.0))
 
 
-def gaps(arrays: dict[str, np.ndarray], method: str, start: int) -> np.ndarray:
-    """``gap`` of the covariance when half of the dimensions that the loss sees are there, ``(n_seeds,)``."""
-    seen = spectrum(arrays, method, start).astype(float)
+def gaps(arrays: dict[str, np.ndarray], method: str, start: str, level: float) -> np.ndarray:
+    """``gap`` of the covariance when half of the modes that the loss sees are there, ``(n_seeds,)``."""
+    seen = spectrum(arrays, method, start)
     covariance = spectrum(arrays, method, start, "covariance")
-    return np.array([gap(z[halfway(c)]) for z, c in zip(covariance, seen, strict=True)])
+    return np.array([gap(z[halfway(c, level)]) for z, c in zip(covariance, seen, strict=True)])
+
+
+def unit_plateaus(loss: np.ndarray, eigenvalues: np.ndarray) -> dict[int, float]:
+    """Loss of Barlow Twins, ``(T,)``, where k eigenvalues ``(T, d)`` are at one and the next at none, by k.
+
+    At one: above 0.9; at none: below 0.02. Where several records are like that, the last.
+    """
+    there = (eigenvalues > 0.9).sum(1)
+    bare = (eigenvalues > 0.02).sum(1) == there
+    return {int(k): float(loss[bare & (there == k)][-1]) for k in np.unique(there[bare])}
+
+
+def first_plateau(eigenvalues: np.ndarray) -> int:
+    """The record ``(T, d)`` of VICReg's first plateau, the last before a second mode has a tenth of the first."""
+    alone = eigenvalues[:, 1] < 0.1 * eigenvalues[:, 0]
+    risen = eigenvalues[:, 0] > 0.5 * eigenvalues[:, 0].max()
+    both = np.flatnonzero(alone & risen)
+    return int(both[-1]) if len(both) else int(eigenvalues[:, 0].argmax())
+
+
+def sphere_plateaus(loss: np.ndarray, eigenvalues: np.ndarray) -> dict[int, float]:
+    """Least loss of SimCLR, ``(T,)``, with k dimensions, by k.
+
+    k: the fewest eigenvalues of C, ``(T, d)``, that leave ``REST`` of its trace at most to the others.
+    """
+    share = np.clip(eigenvalues, 0, None).cumsum(1)
+    k = (share < (1 - REST) * share[:, -1:]).sum(1) + 1
+    return {int(one): float(loss[k == one].min()) for one in np.unique(k)}
 
 
 def _crossings(times: np.ndarray, curves: np.ndarray, level: float) -> np.ndarray:
@@ -141,17 +187,108 @@ def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]
     """A block for each loss that was run."""
     judged: list[Claim] = []
     for method in arrays["methods"].tolist():
+        if parameters.form == "published" and parameters.batch_size == 0:
+            judged += PLATEAUS[method](arrays, parameters)
         block = _barlow_twins if method == "barlow_twins" else _other
-        judged += [*block(arrays, method, parameters), *_steps(arrays, method)]
+        judged += [*block(arrays, method, parameters), *_steps(arrays, method, parameters)]
     return judged
+
+
+def _barlow_twins_plateaus(arrays, parameters) -> Iterator[Claim]:
+    d = parameters.dim
+    loss, lam = losses(arrays, "barlow_twins", "small"), spectrum(arrays, "barlow_twins", "small")
+    claim = _derived(len(loss))
+    start = float(np.median(loss[:, 0]))
+    words = "Barlow Twins: loss at the small start, less d"
+    yield claim.equal("barlow_twins-start", words, start - d, 0, 0.1, published=0.0)
+
+    flat = [unit_plateaus(one, of) for one, of in zip(loss, lam, strict=True)]
+    off = [one[k] - plateaus.barlow_twins(k, d).loss for one in flat for k in one]
+    worst = max(off, key=abs, default=np.nan)
+    theirs = published.LOSS["barlow_twins"]
+    apart = {k: value - (published.DIM["barlow_twins"] - k) for k, value in theirs.items()}
+    words = "Barlow Twins: loss on a plateau with k modes, less d − k, the worst"
+    yield claim.equal("barlow_twins-plateaus", words, worst, 0, 0.1, published=max(apart.values()))
+    drops = [np.diff([one[k] for k in sorted(one)]) / np.diff(sorted(one)) for one in flat]
+    drop = -float(np.concatenate(drops).mean()) if sum(map(len, drops)) else np.nan
+    words = "Barlow Twins: fall of the loss for each mode, from plateau to plateau"
+    yield claim.equal(
+        "barlow_twins-drop", words, drop, 1, 0.1, published=(theirs[0] - theirs[10]) / 10
+    )
+
+
+def _vicreg_plateaus(arrays, parameters) -> Iterator[Claim]:
+    d = dimension(parameters, "vicreg")
+    loss, lam = losses(arrays, "vicreg", "small"), spectrum(arrays, "vicreg", "small")
+    claim = _derived(len(loss))
+    start = float(np.median(loss[:, 0]))
+    words = "VICReg: loss at the small start"
+    own = {"published": published.LOSS["vicreg"][0]}
+    yield claim.equal("vicreg-start", words, start, plateaus.vicreg_start(), 1, **own)
+
+    at = [first_plateau(one) for one in lam]
+    alone, shared = plateaus.vicreg(1, d), published.DIM["vicreg"]
+    theirs = plateaus.vicreg(1, shared)
+    height = np.median([one[k, 0] for one, k in zip(lam, at, strict=True)]) / alone.eigenvalue
+    words = (
+        "VICReg: eigenvalue of the first mode while it is alone, as a share of the closed form's"
+    )
+    own = {"published": published.FIRST_EIGENVALUE / theirs.eigenvalue}
+    yield claim.equal("vicreg-alone", words, height, 1, 0.1, **own)
+    rest = np.median([one[k] for one, k in zip(loss, at, strict=True)]) / alone.loss
+    words = "VICReg: loss of the first plateau, as a share of the closed form's"
+    own = {"published": published.LOSS["vicreg"][1] / theirs.loss}
+    yield claim.equal("vicreg-plateau", words, rest, 1, 0.05, **own)
+
+
+def _simclr_plateaus(arrays, parameters) -> Iterator[Claim]:
+    n, d = parameters.n_images, dimension(parameters, "simclr")
+    loss = losses(arrays, "simclr", "small")
+    of_c = spectrum(arrays, "simclr", "small", "eigenvalues")
+    claim = _derived(len(loss))
+    start = float(np.median(loss[:, 0])) - plateaus.simclr_start(n)
+    words = "SimCLR: loss at the small start, less 2 ln n"
+    own = {"published": published.LOSS["simclr"][0] - plateaus.simclr_start(published.BATCH)}
+    yield claim.equal("simclr-start", words, start, 0, 0.05, **own)
+    if parameters.similarity != "cosine":
+        return  # what follows is of the unit sphere
+
+    lowest = [sphere_plateaus(one, lam) for one, lam in zip(loss, of_c, strict=True)]
+    above = [one[k] - plateaus.simclr_bound(k, n, 0.2) for one in lowest for k in one if 1 < k < d]
+    theirs = [
+        value - plateaus.simclr_bound(k, published.BATCH, 0.2)
+        for k, value in published.LOSS["simclr"].items()
+        if k
+    ]
+    words = "SimCLR: loss with k dimensions, above the least that they allow, where it is closest"
+    own = {"published": min(theirs)}
+    yield claim.at_least("simclr-bound", words, min(above, default=np.nan), 0, 0.1, **own)
+    trace = spectrum(arrays, "simclr", "small")[:, -1].sum(-1)
+    words = "SimCLR: sum of the covariance's eigenvalues at the end"
+    own = {"published": 0.99, "published_source": f"{published.SOURCE}: .96 to 1.02"}
+    yield claim.equal("simclr-trace", words, np.median(trace), 1, 0.1, **own)
+
+
+PLATEAUS: dict[str, Callable[..., Iterator[Claim]]] = {
+    "barlow_twins": _barlow_twins_plateaus,
+    "simclr": _simclr_plateaus,
+    "vicreg": _vicreg_plateaus,
+}
+
+
+def _derived(n_seeds: int) -> Group:
+    note = f"{n_seeds} seeds; closed form from the loss, derived here"
+    return Group("ours (theory.plateaus)", note=note, published_source=published.SOURCE)
 
 
 def _barlow_twins(arrays, method: str, parameters) -> Iterator[Claim]:
     full_batch = parameters.batch_size == 0
-    dims = dimensions(spectrum(arrays, method, SMALL).astype(float))  # (n_seeds, T)
+    lam = spectrum(arrays, method, "small")
+    dims = dimensions(lam)  # (n_seeds, T)
     note = f"mean or worst of {len(dims)} seeds; claimed of full batches of fixed pairs"
     claim = Group(f"{PAPER}; score and bound ours", full_batch, note)
-    small, standard = (scores(arrays, method, at, separated).mean() for at in (SMALL, STANDARD))
+    learnt = (lam[:, -1] > 0.5).sum(1).min()
+    small, standard = (scores(arrays, method, at, separated, learnt).mean() for at in STARTS)
 
     words = "Barlow Twins, small start: share of neighbouring modes learnt one after the other"
     yield claim.at_least("barlow_twins-separated", words, small, 0.75)
@@ -160,17 +297,18 @@ def _barlow_twins(arrays, method: str, parameters) -> Iterator[Claim]:
     yield _dip(method, "C", dims, 1.5, full_batch)
 
     claim = Group(f"{PAPER}; bound ours", full_batch, note)
-    words = "Barlow Twins, small start: dimensions of C at the end"
-    yield claim.at_least("barlow_twins-end", words, dims[:, -1].min(), 0.9 * parameters.dim)
+    words = "Barlow Twins, small start: modes learnt, of those that could be"
+    yield claim.at_least("barlow_twins-end", words, learnt, min(8, int(0.9 * parameters.dim)))
 
     inside = full_batch and parameters.dim > 2
     claim = Group(f"{PAPER}: bimodal histograms; bound ours", inside, note)
     words = "Barlow Twins, small start, half-way: widest gap between eigenvalues of the covariance, in decades"
-    yield claim.at_least("barlow_twins-gap", words, gaps(arrays, method, SMALL).min(), 0.8)
+    widest = gaps(arrays, method, "small", LEVELS[method]).min()
+    yield claim.at_least("barlow_twins-gap", words, widest, 0.8)
 
 
 def _other(arrays, method: str, parameters) -> Iterator[Claim]:
-    dims = dimensions(spectrum(arrays, method, SMALL).astype(float))
+    dims = dimensions(spectrum(arrays, method, "small"))
     yield _dip(method, "the covariance", dims, 1.1)
     gained = (dims[:, -1] - dims.min(1)).min()
     words = f"{NAMES[method]}, small start: dimensions gained from there to the end"
@@ -186,20 +324,16 @@ def _dip(method: str, of: str, dims: np.ndarray, bound: float, inside: bool = Tr
     return claim.at_most(f"{method}-dip", words, fewest, bound)
 
 
-def _steps(arrays, method: str) -> Iterator[Claim]:
-    small, standard = (scores(arrays, method, start, steps) for start in (SMALL, STANDARD))
-    note = f"onsets: eigenvalue past {LEVEL}, times a factor {APART} apart; median of {len(small)} seeds"
+def _steps(arrays, method: str, parameters) -> Iterator[Claim]:
+    least = LEVELS[method]
+    small, standard = (scores(arrays, method, start, steps, least) for start in STARTS)
+    note = f"onsets: eigenvalue past {least:.2g}, times a factor {APART} apart; median of {len(small)} seeds"
     claim = Group(f"{PAPER}; score and bound ours", note=note)
     words = f"{NAMES[method]}, small start: separate onsets of eigenvalues"
-    yield _whole(claim.at_least(f"{method}-steps", words, np.median(small), 3))
+    yield claim.at_least(f"{method}-steps", words, np.median(small), 3)
 
-    at_first = spectrum(arrays, method, STANDARD)[:, 0].astype(float)
-    if not (at_first > LEVEL).all():  # else there is no onset that could be counted
-        more = np.median(small - standard)
+    at_first = spectrum(arrays, method, "standard")[:, 0]
+    if not (at_first > least).all():  # else there is no onset that could be counted
+        more = np.median(small) - np.median(standard)
         words = f"{NAMES[method]}: separate onsets, small less standard start"
-        yield _whole(claim.at_least(f"{method}-more-steps", words, more, 2))
-
-
-def _whole(claim: Claim) -> Claim:
-    """The claim with its bound as a whole number, as it stands in the kept records."""
-    return replace(claim, predicted=int(claim.predicted), tolerance=int(claim.tolerance))
+        yield claim.at_least(f"{method}-more-steps", words, more, 2)
