@@ -14,8 +14,9 @@ from torchvision import datasets
 
 from ssltheory import losses
 from ssltheory.book import claims, records, registry, scales
-from ssltheory.chapters.deep_staircase import claims as deep_staircase
+from ssltheory.chapters.deep_staircase import claims as deep_staircase, published
 from ssltheory.errors import InputError, Paused
+from ssltheory.measure import spectra
 
 CHAPTER = registry.find("02-deep-staircase")
 SMALLER = scales.values(CHAPTER, "tiny") | {"n_seeds": 1}
@@ -74,12 +75,14 @@ def test_every_claim_holds(record):
     """But for the dip: this repetition begins with fewer dimensions than its bound."""
     found = verdicts(record.claims)
     assert found.pop("barlow_twins-dip") == "outside"
-    assert list(found.values()) == ["holds"] * 6, record.claims
+    assert list(found.values()) == ["holds"] * 9, record.claims
 
 
 def test_every_claim_of_the_kept_record_holds(kept):
+    """But for the dip of Barlow Twins, of which no repetition begins with enough dimensions."""
     found = verdicts(kept.judged_today())
-    assert list(found.values()) == ["holds"] * 13, found
+    assert found.pop("barlow_twins-dip") == "outside"
+    assert list(found.values()) == ["holds"] * 21, found
 
 
 def test_claims_of_the_written_record_are_judged_alike(record, folder):
@@ -100,8 +103,8 @@ def test_score_tells_steps_from_a_common_rise():
     times = np.linspace(0, 100, 401)
     one_by_one = 1 / (1 + np.exp(-(times[:, None] - np.array([10, 25, 50, 90]))))
     together = 1 / (1 + np.exp(-(times[:, None] - np.array([50, 50.1, 50.2, 50.3]))))
-    assert deep_staircase.separated(times, one_by_one) == 1
-    assert deep_staircase.separated(times, together) == 0
+    assert deep_staircase.separated(times, one_by_one, 4) == 1
+    assert deep_staircase.separated(times, together, 4) == 0
     assert deep_staircase.steps(times, one_by_one, 0.1) == 4
     assert deep_staircase.steps(times, together, 0.1) == 1
     assert deep_staircase.steps(times, one_by_one + 1, 0.1) == 0
@@ -111,7 +114,7 @@ def test_score_tells_steps_from_a_common_rise():
 
 
 def test_a_standard_start_passed_as_small_is_red(tmp_path):
-    wrong = {"init_scale": 0.99, "lr_barlow_twins": 2e-4, "lr_standard": 1.0}
+    wrong = {"init_scale_barlow_twins": 0.99, "lr_barlow_twins": 2e-4, "lr_standard": 1.0}
     found = verdicts(run(tmp_path, **SMALLER | wrong).claims)
     assert found["barlow_twins-separated"] == found["barlow_twins-more-steps"] == "fails"
 
@@ -144,6 +147,69 @@ def test_the_covariance_for_the_uncentred_moment_is_red(record):
         swapped[f"eigenvalues_barlow_twins_{start}"] = swapped[f"covariance_barlow_twins_{start}"]
     found = verdicts(claims.evaluate(CHAPTER.id, swapped, record.parameters))
     assert found["barlow_twins-separated"] == found["barlow_twins-end"] == "fails"
+
+
+def test_the_half_of_vicregs_code_is_red(tmp_path):
+    settings = SMALLER | {"loss": "vicreg", "steps": 4, "init_scale_vicreg": 0.2}
+    right, halved = (run(tmp_path / f, **settings | {"form": f}) for f in ("published", "standard"))
+    found = verdicts(claims.evaluate(CHAPTER.id, halved.arrays, right.parameters))
+    assert verdicts(right.claims)["vicreg-start"] == "holds"
+    assert found["vicreg-start"] == "fails"
+
+
+def test_a_batch_normalised_c_is_red(tmp_path):
+    settings = SMALLER | {"steps": 4}
+    right, normalised = (
+        run(tmp_path / f, **settings | {"form": f}) for f in ("published", "standard")
+    )
+    found = verdicts(claims.evaluate(CHAPTER.id, normalised.arrays, right.parameters))
+    assert verdicts(right.claims)["barlow_twins-start"] == "holds"
+    assert found["barlow_twins-start"] == "fails"
+
+
+def test_negatives_of_the_same_view_are_red(tmp_path):
+    settings = SMALLER | {"loss": "simclr", "similarity": "cosine", "biases": True, "steps": 4}
+    settings |= {"init_scale_simclr": 0.1}
+    right, wrong = (run(tmp_path / f, **settings | {"form": f}) for f in ("published", "standard"))
+    found = verdicts(claims.evaluate(CHAPTER.id, wrong.arrays, right.parameters))
+    assert verdicts(right.claims)["simclr-start"] == "holds"
+    assert found["simclr-start"] == "fails"
+
+
+def test_a_start_without_biases_is_red_on_the_sphere(tmp_path):
+    settings = SMALLER | {"loss": "simclr", "similarity": "cosine", "biases": False, "steps": 4}
+    found = verdicts(run(tmp_path, **settings | {"init_scale_simclr": 0.1}).claims)
+    assert found["simclr-start"] == "fails"
+
+
+@pytest.mark.parametrize(("temperature", "verdict"), [(0.2, "holds"), (0.5, "fails")])
+def test_another_temperature_is_red_on_the_sphere(temperature, verdict):
+    """Points that lie evenly in 1 to 8 dimensions, pairs on one point: SimCLR at its best."""
+    g, curves = torch.Generator().manual_seed(0), []
+    for k in (1, 2, 3, 5, 8):
+        z = torch.zeros(256, 32).double()
+        z[:, :k] = 1 if k == 1 else torch.randn(256, k, generator=g).double()
+        z = torch.nn.functional.normalize(z, dim=-1)
+        curves.append((losses.info_nce(z, z, temperature), spectra.eigenvalues(z.T @ z / 256)))
+    loss, lam = (torch.stack(x)[None].numpy() for x in zip(*curves, strict=True))
+    arrays = {"methods": np.array(["simclr"]), "loss_simclr_small": loss}
+    for start in ("small", "standard"):
+        arrays |= {f"{name}_simclr_{start}": lam for name in ("eigenvalues", "covariance")}
+        arrays[f"times_simclr_{start}"] = np.arange(5)
+    settings = {"loss": "simclr", "similarity": "cosine", "n_images": 256, "dim": 32}
+    found = verdicts(claims.evaluate(CHAPTER.id, arrays, CHAPTER.parse(settings)))
+    assert found["simclr-start"] == found["simclr-bound"] == "holds"
+    assert found["simclr-near"] == verdict
+
+
+def test_a_wrong_published_number_differs(kept):
+    agreed = {claim.id: claim.published_verdict for claim in kept.judged_today()}
+    assert agreed["vicreg-alone"] == agreed["vicreg-plateau"] == agreed["vicreg-start"] == "agrees"
+    theirs = published.LOSS["vicreg"] | {1: 2 * published.LOSS["vicreg"][1]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(published.LOSS, "vicreg", theirs)
+        found = {claim.id: claim.published_verdict for claim in kept.judged_today()}
+    assert found["vicreg-plateau"] == "differs"
 
 
 def test_the_normalised_loss_is_red(tmp_path, monkeypatch):
@@ -232,7 +298,8 @@ def _killed(*arguments, **rest):
         ({"n_images": 1_000_000}, "n_images=1000000: digits has"),
         ({"n_images": 1}, "contrast needs two images"),
         ({"batch_size": 97}, "batch_size=97: take 2 to 96"),
-        ({"warmup": 9999}, "warmup=9999: the run has 2500"),
+        ({"warmup": 9999}, "warmup=9999: a run has 2500"),
+        ({"n_seeds_others": 9}, "n_seeds_others=9: Barlow Twins has n_seeds=5"),
         ({"loss": "byol"}, "loss=byol"),
     ],
 )

@@ -214,7 +214,7 @@ def test_a_mode_that_is_never_learnt_is_not_separated():
     times = np.linspace(0, 100, 401)
     curves = 1 / (1 + np.exp(-(times[:, None] - np.array([10, 40, 70]))))
     curves[:, 2] *= 0.05
-    assert deep_staircase.separated(times, curves) == 0.5
+    assert deep_staircase.separated(times, curves, 3) == 0.5
 
 
 def test_a_gap_below_the_last_eigenvalue_is_not_one_between_heaps():

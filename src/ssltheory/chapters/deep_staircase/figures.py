@@ -54,7 +54,8 @@ def loss(axes: Axes, arrays: dict[str, np.ndarray], method: str, start: str, see
     _marks(axes, arrays, method, start, seed)
     axes.plot(readings.times(arrays, method, start), values, color=COLORS[method])
     low, high = values.min(), min(values.max(), 3 * np.median(values) + 10)
-    axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    margin = 0.08 * (high - low) or 1
+    axes.set_ylim(low - margin, high + margin)
     return axes
 
 
@@ -69,7 +70,7 @@ def spectrum(
     _marks(axes, arrays, method, start, seed)
     for k, color in enumerate(ramp(lam.shape[1])):
         axes.plot(times, lam[:, k], color=color, lw=1.5)
-    top = lam[len(lam) // 4 :].max()
+    top = lam[len(lam) // 4 :].max() or 1
     axes.set_ylim(-0.05 * top, 1.15 * top)
     return axes
 
