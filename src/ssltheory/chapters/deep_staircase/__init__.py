@@ -15,7 +15,7 @@ class Parameters(Settings):
     # fmt: off
     dataset: Dataset = at("digits", full="cifar10", long="stl10-sample", paper="stl10")
     form: Literal["published", "standard"] = at(
-        "published", means="losses as Simon et al. ran them, or the usual ones (normalised Barlow Twins, NT-Xent)"
+        "published", means="losses as Simon et al. ran them, or in their usual forms"
     )
     similarity: Literal["cosine", "dot product"] = at(
         "dot product", long="cosine", paper="cosine", means="SimCLR's logits; dot products see an embedding's size"
