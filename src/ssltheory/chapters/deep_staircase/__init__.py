@@ -15,10 +15,10 @@ class Parameters(Settings):
     # fmt: off
     dataset: Dataset = at("digits", full="cifar10", long="stl10-sample", paper="stl10")
     form: Literal["published", "standard"] = at(
-        "published", means="losses as Simon et al. ran them, or in their usual forms"
+        "published", means="losses as Simon et al. ran them, or as usual"
     )
     similarity: Literal["cosine", "dot product"] = at(
-        "dot product", long="cosine", paper="cosine", means="SimCLR's logits; dot products see an embedding's size"
+        "dot product", long="cosine", paper="cosine", means="the logits of SimCLR"
     )
     loss: Literal["barlow_twins", "simclr", "vicreg", "all"] = at(
         "barlow_twins", full="all", long="all", paper="all", means="loss; all: the three, one by one"
