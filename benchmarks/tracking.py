@@ -7,12 +7,15 @@ shape stand in for CIFAR-10.
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from benchmarks.harness import Comparison, arguments, compare, report
+from ssltheory import train
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "02-deep-staircase"
@@ -27,7 +30,7 @@ def functions(out: Path, **parameters) -> dict:
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
-        definitions, trains, _ = "".join(cell["source"]).partition("\nruns = launch(")
+        definitions, trains, _ = "".join(cell["source"]).partition("\narrays = launch(")
         exec(definitions, names)
         if trains:
             return names
@@ -38,27 +41,26 @@ def functions(out: Path, **parameters) -> dict:
 
 def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
     """The training from the small start with its records against one without."""
-    whole, due = names["steps"], names["kept"]
-    steps = max(1, whole // share)
-    thinned = set(
-        np.linspace(0, steps, max(2, round(len(due) * steps / whole))).round().astype(int)
-    )
+    steps = max(1, names["steps"] // share)
     names["steps"] = steps
+    thinned = set(np.linspace(0, steps, max(2, 70 // share)).round().astype(int))
     method, drawn = names["methods"][0], [names["views_and_probe"](s) for s in names["run"].seeds]
 
     def training(observe_steps):
         def work():
-            names["kept"] = observe_steps
-            return names["repetitions"](method, 0, drawn)
+            descent = partial(_train, observe_steps=observe_steps)
+            names["train"] = SimpleNamespace(**vars(train) | {"train": descent})
+            return names["repetitions"](method, "small", drawn)
 
         return work
 
     def agree() -> None:
         """Records leave no trace: the last is the same after all the others as alone."""
         among, alone = training(thinned)(), training({steps})()
-        assert len(among[0]) == len(thinned)
-        for a, b in zip(among[1:], alone[1:], strict=True):
-            assert torch.equal(a[:, -1], b[:, -1])
+        times = among.pop(f"times_{method}_small")
+        assert len(times) == len(thinned)
+        for quantity, values in among.items():
+            assert torch.equal(values[:, -1], alone[quantity][:, -1])
 
     (comparison,) = compare(
         f"{name}, {len(thinned)} records",
@@ -79,6 +81,11 @@ def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
     return comparison
 
 
+def _train(*arguments, observe_steps: set[int], **settings) -> train.Result:
+    """``train.train`` with records at these steps."""
+    return train.train(*arguments, **settings | {"observe_steps": observe_steps})
+
+
 def main() -> None:
     chosen = arguments("tracking", share=10)
     (kept,) = (ROOT / "book" / "records" / CHAPTER).glob("fresh-views-*/record.json")
@@ -86,6 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         stand_in = Path(folder, "random-images.npz")
         random = np.random.default_rng(0)
+        fresh["n_images"] = 8000
         n = 2 * fresh["n_images"]  # some are held out
         np.savez(stand_in, x=random.integers(256, size=(n, 32, 32, 3), dtype=np.uint8))
         fresh["dataset"] = str(stand_in)

@@ -332,6 +332,7 @@ def test_chapter_02_in_two_processes_writes_the_record_of_one(tmp_path, monkeypa
     chapter = registry.find("02-deep-staircase")
     one = record_of(chapter, tmp_path / "one", **scales.values(chapter, "tiny") | smaller)
     assert [c.id for c in outcome.record.claims] == [c.id for c in one.claims]
-    for name in ("loss", "eigenvalues", "covariance"):
+    for quantity in ("loss", "eigenvalues", "covariance"):
+        name = f"{quantity}_barlow_twins_small"
         found, expected = outcome.record.arrays[name], one.arrays[name]
         assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
