@@ -280,7 +280,7 @@ class ProjUNN(torch.optim.Optimizer):
         approximation: ``"lsi"`` or ``"columns"``.
         alpha: share of RMSprop's moving average that is kept at each step; None: plain gradient descent.
         eps: ε.
-        divider: divides the learning rate of unitary parameters; 32 in the paper's recurrent networks.
+        divider: divides the learning rate of unitary parameters; 32, 10 or 1 in the authors' code, by task.
         reproject_every: number of steps between two reprojections; 0: never.
         seed: of the approximation; the random numbers of a step depend only on it and on the step.
 

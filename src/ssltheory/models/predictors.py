@@ -173,8 +173,8 @@ class DirectPred(_FromMoment):
 class DirectCopy(_FromMoment):
     """W_p = F + ε ‖F‖ I with the spectral norm: no eigenvectors (wang2021directcopy, arXiv 2110.04947).
 
-    Only the paper's abstract was read: the norm and the defaults are ours. A loss of cosines does not depend on the
-    scale of W_p.
+    Only the paper's abstract was read: the norm and the defaults are ours. The published code of halvagal2023implicit
+    supports the norm: its DirectCopy is F / s_max + 0.25 I. A loss of cosines does not depend on the scale of W_p.
 
     Arguments and errors are those of ``DirectPred``.
     """

@@ -65,7 +65,7 @@ CHAPTER = Chapter(
     figure="Tables 6 and 8",
     claim=(
         "A predictor set from the embedding's second moment, with no gradient of its own, keeps more modes alive than "
-        "a learnt one and is the better for it; with no predictor or no stop-gradient everything collapses."
+        "a learnt linear one and is the better for it; with no predictor or no stop-gradient everything collapses."
     ),
     parameters=Parameters,
     scales={
