@@ -162,6 +162,14 @@ def test_training_and_groups_that_are_not_redrawn(ghost):
     assert not torch.allclose(*runs)
 
 
+def test_every_seed_has_its_own_moons_however_large_it_is():
+    x, y = experiment.moons(40, [1, 2, 2**32 + 1])
+    assert x.shape == (3, 40, 2)
+    assert y.sum(1).tolist() == [20, 20, 20]
+    assert torch.equal(x[2], x[0])
+    assert not torch.equal(x[1], x[0])
+
+
 def test_zero_set_of_a_circle():
     low, high = torch.tensor([-2.0, -1.5]), torch.tensor([2.0, 1.5])
     x, y = torch.linspace(-2, 2, 81), torch.linspace(-1.5, 1.5, 61)

@@ -2,7 +2,7 @@
 
 ``network`` builds plain networks; ``fold_`` puts into their weights what BatchNorm would do on given data, so that no
 normalisation remains; ``crossed`` counts the boundaries near a point; ``trained`` trains several side by side.
-``GhostNet`` normalises over groups of a batch.
+``GhostNet`` normalises over groups of a batch; it learns the ``moons``.
 """
 
 import copy
@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import make_moons
 from torch import Generator, Tensor, nn
 
 from ssltheory import train
@@ -278,6 +280,18 @@ def trained(
         for k, net in enumerate(nets):
             net.load_state_dict({name: value[k] for name, value in state.items()})
     return result
+
+
+def moons(n: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Two interleaving half circles with Gaussian noise of 0.15: points ``(seeds, n, 2)``, their moons ``(seeds, n)``.
+
+    Args:
+        n: points in each set.
+        seeds: of the sets, each taken modulo 2³².
+    """
+    sets = [make_moons(n, noise=0.15, random_state=seed % 2**32) for seed in seeds]
+    x, y = (torch.tensor(np.stack(part)).float() for part in zip(*sets, strict=True))
+    return x, y
 
 
 class GhostNet(nn.Module):

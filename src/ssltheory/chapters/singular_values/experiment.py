@@ -10,7 +10,7 @@ shape and train as one ``encoders.stack``. Sizes and initialisation are ours.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -191,3 +191,16 @@ def unstack(stack: nn.Module, nets: Sequence[SkipNet]) -> list[SkipNet]:
     for k, net in enumerate(nets):
         net.load_state_dict({name: value[k] for name, value in state.items()})
     return list(nets)
+
+
+def stacked(rows: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """The columns of rows of tensors, each along a new first axis: what repetitions measured, by what it is.
+
+    Args:
+        rows: as many tensors in each, those of one column of one shape.
+
+    Examples:
+        >>> [column.tolist() for column in stacked([torch.arange(2), torch.arange(2, 4)])]
+        [[0, 2], [1, 3]]
+    """
+    return [torch.stack(column) for column in zip(*rows, strict=True)]
