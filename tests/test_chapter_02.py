@@ -126,8 +126,8 @@ def test_the_standard_start_in_the_place_of_the_small_one_is_red(kept):
             arrays[name] = arrays[name.replace("_small", "_standard")]
     found = verdicts(claims.evaluate(CHAPTER.id, arrays, kept.parameters))
     red = {name for name, verdict in found.items() if verdict == "fails"}
-    assert red >= {f"barlow_twins-{name}" for name in ("separated", "dip", "gap", "more-steps")}
-    assert red >= {f"{name}-{what}" for name in ("simclr", "vicreg") for what in ("dip", "steps")}
+    assert red >= {f"barlow_twins-{name}" for name in ("separated", "gap", "more-steps")}
+    assert red >= {f"{name}-{what}" for name in ("simclr", "vicreg") for what in ("dip", "more-steps")}
 
 
 def test_dimensions_that_are_never_gained_are_red(kept):
@@ -203,12 +203,16 @@ def test_another_temperature_is_red_on_the_sphere(temperature, verdict):
 
 
 def test_a_wrong_published_number_differs(kept):
-    agreed = {claim.id: claim.published_verdict for claim in kept.judged_today()}
+    def judged():
+        table = claims.evaluate(CHAPTER.id, kept.arrays, kept.parameters)
+        return {claim.id: claim.published_verdict for claim in table}
+
+    agreed = judged()
     assert agreed["vicreg-alone"] == agreed["vicreg-plateau"] == agreed["vicreg-start"] == "agrees"
     theirs = published.LOSS["vicreg"] | {1: 2 * published.LOSS["vicreg"][1]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(published.LOSS, "vicreg", theirs)
-        found = {claim.id: claim.published_verdict for claim in kept.judged_today()}
+        found = judged()
     assert found["vicreg-plateau"] == "differs"
 
 
