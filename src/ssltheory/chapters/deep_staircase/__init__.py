@@ -44,10 +44,10 @@ class Parameters(Settings):
     dim: int = at(10, tiny=4, long=512, paper=512, ge=2, means="embedding dimension d")
     dim_others: int = at(0, long=128, paper=128, ge=0, means="d of SimCLR and VICReg; 0: as of Barlow Twins")
     biases: bool = at(
-        False, full=True, long=True, paper=True, means="linear layers start as torch's do; false: He's law, no biases"
+        False, long=True, paper=True, means="linear layers start as torch's do; false: He's law, no biases"
     )
     init_scale_barlow_twins: float = at(
-        0.3, tiny=0.4, full=0.65, long=0.2, paper=0.2, gt=0, lt=1, means="small start of Barlow Twins, a factor"
+        0.3, tiny=0.4, full=0.25, long=0.2, paper=0.2, gt=0, lt=1, means="small start of Barlow Twins, a factor"
     )
     init_scale_simclr: float = at(0.3, full=0.65, long=0.12, paper=0.12, gt=0, lt=1, means="small start of SimCLR")
     init_scale_vicreg: float = at(0.3, full=0.55, long=0.25, paper=0.25, gt=0, lt=1, means="small start of VICReg")
@@ -58,7 +58,7 @@ class Parameters(Settings):
         0.005, long=0.1, paper=0.1, gt=0, means="learning rate of SimCLR; with cosines, in units of the squared length"
     )
     lr_vicreg: float = at(
-        0.001, full=0.003, long=0.025, paper=0.002, gt=0, means="learning rate of VICReg from the small start"
+        0.001, full=0.0015, long=0.025, paper=0.002, gt=0, means="learning rate of VICReg from the small start"
     )
     lr_standard: float = at(0.02, gt=0, means="learning rate from the standard start, as a fraction of those above")
     warmup: int = at(0, paper=100, ge=0, means="steps over which the learning rate rises")
