@@ -49,8 +49,8 @@ class Parameters(Settings):
     init_scale_barlow_twins: float = at(
         0.3, tiny=0.4, full=0.25, long=0.2, paper=0.2, gt=0, lt=1, means="small start of Barlow Twins, a factor"
     )
-    init_scale_simclr: float = at(0.3, full=0.65, long=0.12, paper=0.12, gt=0, lt=1, means="small start of SimCLR")
-    init_scale_vicreg: float = at(0.3, full=0.55, long=0.25, paper=0.25, gt=0, lt=1, means="small start of VICReg")
+    init_scale_simclr: float = at(0.3, full=0.25, long=0.12, paper=0.12, gt=0, lt=1, means="small start of SimCLR")
+    init_scale_vicreg: float = at(0.3, full=0.25, long=0.25, paper=0.25, gt=0, lt=1, means="small start of VICReg")
     lr_barlow_twins: float = at(
         0.008, tiny=0.01, long=0.006, paper=0.01, gt=0, means="learning rate of Barlow Twins from the small start"
     )
