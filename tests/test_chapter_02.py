@@ -14,7 +14,7 @@ from torchvision import datasets
 
 from ssltheory import losses
 from ssltheory.book import claims, records, registry, scales
-from ssltheory.chapters.deep_staircase import claims as deep_staircase, published
+from ssltheory.chapters.deep_staircase import published, readings as deep_staircase
 from ssltheory.errors import InputError, Paused
 from ssltheory.measure import spectra
 
@@ -127,7 +127,9 @@ def test_the_standard_start_in_the_place_of_the_small_one_is_red(kept):
     found = verdicts(claims.evaluate(CHAPTER.id, arrays, kept.parameters))
     red = {name for name, verdict in found.items() if verdict == "fails"}
     assert red >= {f"barlow_twins-{name}" for name in ("separated", "gap", "more-steps")}
-    assert red >= {f"{name}-{what}" for name in ("simclr", "vicreg") for what in ("dip", "more-steps")}
+    assert red >= {
+        f"{name}-{what}" for name in ("simclr", "vicreg") for what in ("dip", "more-steps")
+    }
 
 
 def test_dimensions_that_are_never_gained_are_red(kept):

@@ -10,7 +10,7 @@ from ssltheory.book import claims, registry
 from ssltheory.book.claims import Claim, Group, interval
 from ssltheory.chapters.batch_norm_partitions import claims as batch_norm_partitions
 from ssltheory.chapters.class_dependent import claims as class_dependent
-from ssltheory.chapters.deep_staircase import claims as deep_staircase
+from ssltheory.chapters.deep_staircase import readings as deep_staircase
 from ssltheory.chapters.directpred import claims as directpred
 from ssltheory.chapters.eigenspace_alignment import claims as eigenspace_alignment
 from ssltheory.chapters.embedding_dimensions import claims as embedding_dimensions

@@ -113,7 +113,7 @@ CHAPTER = Chapter(
         "full": (
             "Natural images on a CPU: three losses, both starts, fixed pairs of 12×12 crops of images reduced to "
             "16×16 and full batches. For views that are drawn anew each step, a second command: -p loss=barlow_twins "
-            "-p batch_size=256 -p n_images=8000"
+            "-p batch_size=256 -p n_images=50000"
         ),
         "long": (
             "A ResNet-18 on natural images on a CPU: 230 fixed pairs of 64-pixel views, full batches, the losses as "

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from ssltheory.book.figures import COLORS, ramp
-from ssltheory.chapters.deep_staircase import claims as readings, published
-from ssltheory.chapters.deep_staircase.claims import NAMES, halfway, onsets
+from ssltheory.chapters.deep_staircase import published, readings
+from ssltheory.chapters.deep_staircase.claims import NAMES
+from ssltheory.chapters.deep_staircase.readings import halfway, onsets
 
 TIME = "time  t = learning rate × step"
 TITLES = {"small": "small start", "standard": "standard start"}
