@@ -165,8 +165,9 @@ def _simclr_plateaus(arrays, parameters) -> Iterator[Claim]:
     yield claim.at_most("simclr-near", words, last, 2, published=theirs[-1])
     trace = spectrum(arrays, "simclr", "small")[:, -1].sum(-1)
     words = "SimCLR: sum of the covariance's eigenvalues at the end"
-    own = {"published": 0.99, "published_source": f"{published.SOURCE}: .96 to 1.02"}
-    yield claim.equal("simclr-trace", words, np.median(trace), 1, 0.1, **own)
+    source = f"{published.SOURCE}: .96 to 1.02"
+    total = np.median(trace)
+    yield claim.equal("simclr-trace", words, total, 1, 0.1, published=0.99, published_source=source)
 
 
 def _above(loss: dict[int, float], n: int) -> list[float]:
