@@ -173,7 +173,7 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
     [
         ({"n_labels": 5000}, "n_labels=5000: digits has 1438 labelled"),
         ({"batch_size": 5000}, "batch_size=5000"),
-        ({"wide": 100}, "wide=100: a trend needs"),
+        ({"wide": 100}, "wide=100 must be at least"),
         ({"variants": "some"}, "variants=some"),
     ],
 )

@@ -51,8 +51,8 @@ class Parameters(Settings):
         left = train + test - max(self.n_test, test)
         if left < max(self.n_images, 2):
             raise InputError(
-                f"n_test={self.n_test}: of {source.name}'s {train + test} images {max(left, 0)} are left "
-                f"to train on, take fewer for the test or for n_images={self.n_images}"
+                f"n_test={self.n_test}: this leaves {max(left, 0)} of the {train + test} images of {source.name} "
+                f"to train on: lower n_test, or n_images={self.n_images}"
             )
         check_batch(self.batch_size, self.n_images or left)
         check_count(source, "n_ridge", self.n_ridge + 1)

@@ -57,7 +57,7 @@ class Parameters(Settings):
             )
         if self.wide < 4 * self.narrow:
             raise InputError(
-                f"wide={self.wide}: a trend needs at least 4 × narrow, {4 * self.narrow}"
+                f"wide={self.wide} must be at least 4 × narrow, {4 * self.narrow}, to show a trend"
             )
 
 

@@ -43,7 +43,7 @@ class Parameters(Settings):
             )
         if self.n_labels > self.n_images:
             raise InputError(
-                f"n_labels={self.n_labels}: there are n_images={self.n_images} collages"
+                f"n_labels={self.n_labels}: there are only n_images={self.n_images} collages, take less"
             )
 
 

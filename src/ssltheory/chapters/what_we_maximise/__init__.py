@@ -62,8 +62,8 @@ class Parameters(Settings):
         for name in ("n_probe", "n_affine"):
             if getattr(self, name) > self.n_points:
                 raise InputError(
-                    f"{name}={getattr(self, name)}: these are of the n_points={self.n_points} "
-                    "test images, take at most as many"
+                    f"{name}={getattr(self, name)}: only n_points={self.n_points} test images are looked at, "
+                    "take at most as many"
                 )
         if self.encoder == "resnet18" and self.n_seeds > 1:
             raise InputError(
