@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, check_count, no_labels, shape_of
+from ssltheory.book.checks import check_batch, check_count, check_labelled, shape_of
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -45,8 +45,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check the sizes against the data set, which must have labels."""
         channels, _, _ = shape_of(source)
-        if (source.labels < 0).any():
-            raise no_labels(source)
+        check_labelled(source)
         train, test = (len(source.indices(part, self.seed)) for part in ("train", "test"))
         left = train + test - max(self.n_test, test)
         if left < max(self.n_images, 2):
