@@ -386,7 +386,7 @@ def test_wrong_images_are_refused():
         TwoViews(16)(torch.rand(2, 4, 20, 20))
     with pytest.raises(InputError, match="does not fit"):
         random_crop(torch.rand(2, 3, 8, 8), 9)
-    with pytest.raises(InputError, match="blur"):
+    with pytest.raises(InputError, match="kernel_size=9 must be odd"):
         gaussian_blur(torch.rand(2, 3, 4, 4), 9, torch.ones(2))
     with pytest.raises(InputError, match="channels"):
         normalize(torch.rand(2, 3, 4, 4), (0.5,), (0.2,))

@@ -132,7 +132,7 @@ def test_a_pause_changes_nothing(tmp_path):
     ("wrong", "message"),
     [
         ({"n_images": 5000}, "n_images=5000: digits has 1438"),
-        ({"n_images": 60, "batch_size": 61}, "batch_size=61: there are 60"),
+        ({"n_images": 60, "batch_size": 61}, "batch_size=61: there are only 60"),
         ({"average": 1.0}, "average=1.0"),
         ({"augment": "crops"}, "augment=crops"),
     ],

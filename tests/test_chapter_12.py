@@ -186,7 +186,7 @@ def test_batch_statistics_in_the_reading_are_red(tmp_path, colour, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_points": 500}, "n_points=500: digits has 359 test images"),
+        ({"n_points": 500}, "n_points=500: there are only 359 test images in digits"),
         ({"n_probe": 300}, "n_probe=300"),
         ({"n_affine": 300}, "n_affine=300"),
         ({"batch_size": 5000}, "batch_size=5000"),

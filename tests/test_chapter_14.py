@@ -181,7 +181,7 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_test": 1797}, "n_test=1797: of digits's 1797 images 0 are left"),
+        ({"n_test": 1797}, "n_test=1797: this leaves 0 of the 1797 images of digits"),
         ({"n_images": 601}, "n_images=601"),
         ({"batch_size": 301}, "batch_size=301"),
         ({"n_ridge": 1797}, "n_ridge=1798"),

@@ -236,7 +236,7 @@ def test_a_network_that_says_the_same_everywhere_is_a_failed_run():
     [
         ({"n_images": 1500}, "n_images \\+ n_test=1897"),
         ({"batch_size": 1500}, "batch_size=1500"),
-        ({"points": 400}, "points=400: there are 397"),
+        ({"points": 400}, "points=400: there are only 397 test images"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_compute(wrong, message):

@@ -267,7 +267,7 @@ def test_missing_path(tmp_path: Path):
         ({"x": pixels(3), "y": np.arange(2)}, ("3 images but 2 entries of y",)),
         ({"x": pixels(3), "index": np.arange(4)}, ("3 images but 4 entries of split or index",)),
         ({"x": pixels(3), "y": np.ones(3)}, ("'y'", "labels must be integers")),
-        ({"x": np.array([None, "code"], dtype=object)}, ("damaged or not an .npz", "make or copy it again")),
+        ({"x": np.array([None, "code"], dtype=object)}, ("damaged or not an .npz", "np.savez, or copy it again")),
     ],
 )  # fmt: skip
 def test_wrong_npz(tmp_path: Path, arrays, words):
@@ -341,8 +341,8 @@ def test_other_faults(tmp_path: Path):
     refused("empty", "no images in empty", ".png")
     (tmp_path / "notes.txt").write_text("hello")
     refused("notes.txt", "neither an .npz, a tar nor a folder")
-    refused("digits", "n must lie between 1", "1797", split="all", n=1798)
-    refused("digits", "n must lie between 1", n=0)
+    refused("digits", "n=1798", "1797 images", "take 1 to 1797", split="all", n=1798)
+    refused("digits", "n=0", "take 1 to", n=0)
     refused("digits", "no split 'unlabeled'", "test, train, all", split="unlabeled")
     refused("digits", "no split 'extra'", split="train+extra")
     refused("digits", "resolution=0", resolution=0)

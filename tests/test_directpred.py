@@ -656,17 +656,17 @@ def test_bad_settings_are_refused():
         directpred.matrix_flow(w, w_p, x[:3], x_prime, times)
     with pytest.raises(InputError, match="NaN"):
         directpred.matrix_flow(w * torch.nan, w_p, x, x_prime, times)
-    with pytest.raises(InputError, match="rise"):
+    with pytest.raises(InputError, match="strictly increasing"):
         directpred.matrix_flow(w, w_p, x, x_prime, times.flip(0))
-    with pytest.raises(InputError, match="s > 0"):
+    with pytest.raises(InputError, match="every s above 0"):
         directpred.mode_flow(0.1, 0.0, times, weight_decay=0.0, noise=NOISE)
     with pytest.raises(InputError, match="one shape"):
         directpred.view_moments(torch.zeros(4, 3), torch.zeros(4, 2))
     with pytest.raises(InputError, match="square"):
         directpred.alignment(w_p, x)
-    with pytest.raises(InputError, match="downstream"):
+    with pytest.raises(InputError, match="does not lead from p_0 to p"):
         directpred.passage_time(0.3, 0.1, weight_decay=0.04, noise=NOISE)
-    with pytest.raises(InputError, match="downstream"):
+    with pytest.raises(InputError, match="does not lead from p_0 to p"):
         directpred.passage_time(0.03, 0.3, weight_decay=0.04, noise=NOISE)
     with pytest.raises(InputError, match="threshold"):
         directpred.passage_time(0.7, 0.5, weight_decay=0.2, noise=NOISE)

@@ -181,7 +181,11 @@ def divides_by_zero():
 
 #: By number of processes: how a group ends that has measured everything, and what the launch then raises.
 ENDS = {
-    2: (unevenly, InputError, r"7 images cannot be shared out evenly among 2 processes"),
+    2: (
+        unevenly,
+        InputError,
+        r"7 images cannot be shared out evenly among 2 processes: take a multiple of 2",
+    ),
     4: (divides_by_zero, RunError, r"process \d of 4 failed, after 0 restarts: .*a planted fault"),
 }
 
@@ -287,8 +291,11 @@ def test_a_refusal_and_an_error_of_the_function_are_told(group):
     ("settings", "message"),
     [
         ({"processes": 0}, "processes=0: take 1 or more"),
-        ({"processes": 2, "device": "mps"}, "processes=2: several are for device=cpu and cuda"),
-        ({"processes": 2, "device": "cuda"}, "each needs a GPU of its own, and there are 1"),
+        ({"processes": 2, "device": "mps"}, "processes=2: device=mps takes only one"),
+        (
+            {"processes": 2, "device": "cuda"},
+            "each needs a GPU of its own and there are 1: take fewer",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_refused(monkeypatch, settings, message):

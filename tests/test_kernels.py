@@ -354,7 +354,7 @@ def test_what_no_kernel_machine_can_do_is_refused(machine):
         stepwise.kernel_barlow_twins(*blocks, 2 * PAIRS)
     with pytest.raises(InputError, match="below zero"):
         stepwise.kernel_barlow_twins(-blocks[0], blocks[1], blocks[2], 2)
-    with pytest.raises(InputError, match="of one n"):
+    with pytest.raises(InputError, match="n × n for n pairs"):
         stepwise.kernel_barlow_twins(blocks[0], blocks[1][:, 1:], blocks[2], 2)
     with pytest.raises(InputError, match="symmetric"):
         stepwise.kernel_barlow_twins(blocks[1] + blocks[1].T * 2, *blocks[1:], 2)

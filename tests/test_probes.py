@@ -155,7 +155,7 @@ def test_ridge_r2_refuses(digits):
         ((z_train, t_train[:, 0], z_test, t_test), "train set has"),
         ((z_train, t_train, z_test, t_test[:-1]), "test set has"),
         ((z_train, t_train, z_test, torch.ones_like(t_test)), "constant on the test set"),
-        ((z_train, t_train, z_test[:, :-1], t_test), "of one d"),
+        ((z_train, t_train, z_test[:, :-1], t_test), "the same d in both sets"),
         ((z_train, t_train / 0, z_test, t_test), "finite"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -324,7 +324,9 @@ def test_device():
     assert provenance.device("cpu").type == "cpu"
     assert provenance.device("auto").type in ("cpu", "cuda", "mps")
     absent = next(name for name in ("mps", "cuda") if not getattr(torch, name).is_available())
-    with pytest.raises(InputError, match=f"device={absent}: not on this machine; device=auto"):
+    with pytest.raises(
+        InputError, match=f"device={absent}: this machine has no such device; device=auto"
+    ):
         provenance.device(absent)
 
 

@@ -133,7 +133,7 @@ def test_boundaries_of_a_batchnorm_layer_meet_at_the_mean_of_its_inputs():
 
 
 def test_three_inputs_are_refused():
-    with pytest.raises(InputError, match="two inputs, this has 3"):
+    with pytest.raises(InputError, match="the network has 3 inputs"):
         splines.partition([(normal(4, 3), normal(4))], SLOPE, BOX)
 
 

@@ -75,7 +75,7 @@ def test_a_stack_learns_as_its_members_do():
 
 def test_what_does_not_belong_together_is_refused():
     x, y = images(10)
-    with pytest.raises(InputError, match=r"labels \(n,\)"):
+    with pytest.raises(InputError, match=r"need labels \(n,\)"):
         supervised.labelled(x, y[:9], lambda x, generator: x, 4)
     with pytest.raises(InputError, match="batch_size"):
         supervised.labelled(x, y, lambda x, generator: x, 11)

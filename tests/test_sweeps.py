@@ -127,7 +127,7 @@ def test_a_long_name_is_cut_and_still_its_own():
         (["--grid", "dim=2,3", "-p", "dim=4"], "dim is in --grid and in -p"),
         (["--grid", "dim=2,02"], "the points dim=2 and dim=02 have one folder"),
         (["--grid", "seed=1,2"], "give --seeds 0:5"),
-        (["--grid", "device=cpu"], "device is no axis"),
+        (["--grid", "device=cpu"], "device cannot be an axis"),
         (["--seeds", "5"], "--seeds 5: write it as first:end"),
         (["--seeds", "5:5"], "--seeds 5:5: write it as first:end"),
         (["--seeds", f"0:{'9' * 5000}"], "write it as first:end"),
@@ -136,9 +136,9 @@ def test_a_long_name_is_cut_and_still_its_own():
         (["-p", "out=x"], "give --out"),
         (["--engine", "spark"], "no engine 'spark': it is one of local, ray"),
         (["--address", "auto"], "add --engine ray"),
-        (["--gpus-per-run", "1e-9"], "a share of one GPU, or whole GPUs"),
-        (["--gpus-per-run", "inf"], "a share of one GPU, or whole GPUs"),
-        (["--gpus-per-run", "1.5"], "a share of one GPU, or whole GPUs"),
+        (["--gpus-per-run", "1e-9"], "give a share of one GPU"),
+        (["--gpus-per-run", "inf"], "give a share of one GPU"),
+        (["--gpus-per-run", "1.5"], "give a share of one GPU"),
         (["--gpus-per-run", "0.5"], "--gpus-per-run 0.5: this machine has no GPU"),
     ],
 )
@@ -383,7 +383,7 @@ def test_a_node_that_differs_computes_nothing(request_, monkeypatch, what: str):
         request_[what][next(iter(request_[what]))] = "another"
     kind, message = engines.answer(request_)["error"]
     assert kind == "InputError"
-    assert f"other {what} than on the machine that asks" in message
+    assert f"a node has other {what} than the machine that started the runs" in message
     assert "put the same commit, environment and data on every node" in message
 
 

@@ -98,7 +98,10 @@ def nearest_unitary(x: Tensor) -> Tensor:
     try:
         v, _, w = torch.linalg.svd(x)
     except torch.linalg.LinAlgError as error:
-        raise RunError("no nearest unitary matrix: a NaN or an infinity came in") from error
+        raise RunError(
+            "the matrix holds a NaN or an infinity, so no unitary matrix is nearest to it: if training "
+            "diverged, take a smaller learning rate"
+        ) from error
     return v @ w
 
 

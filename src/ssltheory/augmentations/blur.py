@@ -43,8 +43,8 @@ def gaussian_blur(x: Tensor, kernel_size: int, sigma: Tensor) -> Tensor:
     radius = kernel_size // 2
     if kernel_size % 2 != 1 or radius >= min(x.shape[-2:]):
         raise InputError(
-            f"a blur of {kernel_size} pixels needs an odd width below {2 * min(x.shape[-2:])} "
-            f"for {x.shape[-2]} x {x.shape[-1]} images"
+            f"kernel_size={kernel_size} must be odd and below {2 * min(x.shape[-2:])} "
+            f"for images of {x.shape[-2]} x {x.shape[-1]} pixels"
         )
     reach = torch.arange(radius + 1, dtype=x.dtype, device=x.device)
     smallest = torch.finfo(x.dtype).tiny ** 0.25  # σ = 0 becomes a kernel of one pixel, not 0 / 0

@@ -109,7 +109,9 @@ def random_crop(x: Tensor, size: int, generator: Generator | None = None) -> Ten
     x = _images(x)
     n, c, h, w = x.shape
     if not 1 <= size <= min(h, w):
-        raise InputError(f"a crop of {size} pixels does not fit in {h} x {w} images")
+        raise InputError(
+            f"a crop of {size} pixels does not fit in images of {h} x {w}: take 1 to {min(h, w)}"
+        )
     u, v = torch.rand(2, n, device=x.device, generator=generator)
     window = torch.arange(size, device=x.device)
     rows = (u * (h - size + 1)).long()[:, None] + window

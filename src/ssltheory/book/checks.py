@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssltheory.data import Source
+from ssltheory.data import Source, training_split
 from ssltheory.errors import InputError
 
 
@@ -54,15 +54,47 @@ def training_images(source: Source, n_images: int, split: str, seed: int) -> int
     available = len(source.indices(split, seed))
     if n_images > available:
         raise InputError(
-            f"n_images={n_images}: {source.name} has {available} training images, 0 is all"
+            f"n_images={n_images}: {source.name} has {available} training images, take less, or 0 for all"
         )
     return n_images or available
 
 
 def check_batch(batch_size: int, images: int) -> None:
     """Refuse a batch larger than what there is to train on."""
-    if batch_size > images:
-        raise InputError(f"batch_size={batch_size}: there are {images} training images, take less")
+    check_most("batch_size", batch_size, images, "training images")
+
+
+def check_most(name: str, wanted: int, most: int, what: str) -> None:
+    """Refuse a parameter that asks for more than there is: "points=500: there are only 397 test images, take less"."""
+    if wanted > most:
+        raise InputError(f"{name}={wanted}: there are only {most} {what}, take less")
+
+
+def check_labelled(source: Source) -> None:
+    """Refuse a data set in which an image has no label."""
+    if (source.labels < 0).any():
+        raise no_labels(source)
+
+
+def check_classifier(
+    source: Source, resolution: int, n_images: int, n_test: int, batch_size: int
+) -> None:
+    """Refuse images that no classifier can be trained and tested on: of different sizes, without labels, too few."""
+    shape_of(source, resolution)
+    check_labelled(source)
+    check_count(source, "n_images + n_test", n_images + n_test)
+    check_batch(batch_size, n_images)
+
+
+def check_probe(source: Source, n_images: int, batch_size: int, n_labels: int, seed: int) -> None:
+    """Refuse images that do not allow training without labels, then a probe on ``n_labels`` labels."""
+    shape_of(source)
+    images = training_images(source, n_images, training_split(source.name), seed)
+    check_batch(batch_size, images)
+    if (source.labels < 0).all():
+        raise no_labels(source)
+    available = len(source.indices("train", seed))
+    check_most("n_labels", n_labels, available, f"labelled training images in {source.name}")
 
 
 def no_labels(source: Source) -> InputError:

@@ -128,7 +128,8 @@ def _difference(name: str, before: Record | None, after: Record | None) -> Diffe
         return Difference(name, "only after" if before is None else "only before")
     if before.chapter.id != after.chapter.id:
         raise InputError(
-            f"{name}: records of two chapters, {before.chapter.id} and {after.chapter.id}"
+            f"{name}: one record is of {before.chapter.id}, the other of {after.chapter.id}: "
+            "give two of the same chapter"
         )
     old, new = ({claim.id: claim for claim in _judged(r)} for r in (before, after))
     claims_changed = [

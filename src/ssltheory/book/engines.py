@@ -64,14 +64,16 @@ def start(
         raise InputError(f"no engine {name!r}: it is one of {', '.join(NAMES)}")
     share = gpus_per_run == 0 or LEAST_SHARE <= gpus_per_run <= 1
     if not share and not (math.isfinite(gpus_per_run) and gpus_per_run % 1 == 0):
-        raise InputError(f"--gpus-per-run {gpus_per_run:g}: a share of one GPU, or whole GPUs")
+        raise InputError(
+            f"--gpus-per-run {gpus_per_run:g}: give a share of one GPU, e.g. 0.5, or a whole number of GPUs"
+        )
     if name == "ray":
         with _ray_cluster(address or "auto", jobs, gpus_per_run) as ray:
             task = ray.remote(num_cpus=1, num_gpus=gpus_per_run, max_retries=RETRIES)(_task())
             yield Engine(partial(_on_ray, ray, task), MOST)
         return
     if address:
-        raise InputError(f"--address {address}: it is Ray's; add --engine ray")
+        raise InputError(f"--address {address}: only Ray takes an address: add --engine ray")
     if gpus_per_run:
         slots = gpu_slots(gpus_per_run, _gpus())
         yield Engine(partial(_on_gpu, slots), jobs)
@@ -250,8 +252,8 @@ def _hold_to(request: dict, job: Job) -> None:
         changed = sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
         if changed:
             raise InputError(
-                f"other {what} than on the machine that asks ({', '.join(changed[:5])}): put the same commit, "
-                f"environment and data on every node, and start Ray there in the checkout"
+                f"a node has other {what} than the machine that started the runs ({', '.join(changed[:5])}): put "
+                f"the same commit, environment and data on every node, and start Ray there in the checkout"
             )
 
 

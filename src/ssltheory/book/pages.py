@@ -384,6 +384,8 @@ def _hold_to(base: Path, runs: list[Record]) -> None:
         wanted += sum("```{figure}" in cell.source for cell in source.cells)
         count = page.read_text(encoding="utf-8").count("<figure") if page.is_file() else 0
         if count != wanted:
-            raise RunError(f"{page.name} shows {count} figures instead of {wanted}")
+            raise RunError(
+                f"{page.name} shows {count} figures instead of {wanted}: each cell with mystnb metadata must end in one"
+            )
     if not (site / "index.html").is_file():
-        raise RunError("the build wrote no index.html")
+        raise RunError("the build wrote no index.html: name the first page as root in _toc.yml")

@@ -76,7 +76,7 @@ class Settings(BaseModel):
     @classmethod
     def _no_flags_for_numbers(cls, value: Any, info) -> Any:
         if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
-            raise ValueError("a truth value where none is taken")
+            raise ValueError("it should not be true or false")
         return value
 
     @field_validator("*", mode="after")

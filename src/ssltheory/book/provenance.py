@@ -48,7 +48,9 @@ def device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if not there.get(name, False):
-        raise InputError(f"device={name}: not on this machine; device=auto takes what there is")
+        raise InputError(
+            f"device={name}: this machine has no such device; device=auto takes one that it has"
+        )
     return torch.device(name)
 
 

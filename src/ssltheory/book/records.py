@@ -330,4 +330,4 @@ def _claim(stored: Any) -> Claim:
             return claim
     except (AttributeError, KeyError, TypeError, OverflowError):
         pass
-    raise ValueError("one of its claims is none")
+    raise ValueError("one of its claims is incomplete or was changed")

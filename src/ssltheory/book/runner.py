@@ -205,7 +205,13 @@ def _run_one(job: Job, engine: Engine, display: "Display", recompute: bool) -> O
             display.reuse(job)
             return Outcome(job, record, reused=True)
     except OSError as error:
-        return Outcome(job, None, RunError(f"{job.chapter.id}: {job.folder} is gone ({error})"))
+        return Outcome(
+            job,
+            None,
+            RunError(
+                f"{job.chapter.id}: {job.folder} was removed during the run ({error}): run it again"
+            ),
+        )
 
 
 @contextlib.contextmanager

@@ -95,7 +95,9 @@ def plan(
         if names.count(axis) > 1:
             raise InputError(f"--grid {axis}=… is there twice: give all its values in one")
     if "out" in values:
-        raise InputError("-p out=…: the points would share one folder; give --out, their parent")
+        raise InputError(
+            "-p out=…: all points would write into one folder: give --out, the folder that holds theirs"
+        )
     if seeds is not None and "seed" in values:
         raise InputError("the seed is in --seeds and in -p: give it once")
     moved: list[tuple[str, Sequence[Any]]] = [*axes]
@@ -104,7 +106,7 @@ def plan(
     points = math.prod(len(values) for _, values in moved)
     if points > MOST_POINTS:
         raise InputError(
-            f"a sweep of {points:,} points: take at most {MOST_POINTS:,}, or part it in several"
+            f"a sweep of {points:,} points: take at most {MOST_POINTS:,}, or split the sweep"
         )
     choices = itertools.product(*([(axis, value) for value in values] for axis, values in moved))
     jobs: list[Job] = []
@@ -291,7 +293,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
         raise InputError(f"--grid {text}: write it as name=value,value, e.g. --grid dim=5,10,20")
     if name in NO_AXES:
         remedy = "give --seeds 0:5" if name == "seed" else "give it to the whole sweep"
-        raise InputError(f"--grid {text}: {name} is no axis of a grid; {remedy}")
+        raise InputError(f"--grid {text}: {name} cannot be an axis of a grid: {remedy}")
     return name, values
 
 

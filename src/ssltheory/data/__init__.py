@@ -64,14 +64,14 @@ def load(
     if n is not None:
         if not 1 <= n <= len(index):
             raise InputError(
-                f"{source.name} has {len(index)} images in split {split!r}: n must lie between 1 and that, got {n}"
+                f"n={n}: {source.name} has {len(index)} images in split {split!r}, take 1 to {len(index)}"
             )
         index = np.random.default_rng(seed).permutation(index)[:n]
     pixels = source.read(index)
     if resolution is not None:
         pixels = [_resize(image, resolution) for image in pixels]
     elif len({image.shape[:2] for image in pixels}) > 1:
-        raise InputError(f"the images of {source.name} differ in size: give a resolution")
+        raise InputError(f"the images of {source.name} differ in size: give a resolution, e.g. 96")
     x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
     return Images(x, torch.from_numpy(source.labels[index]), source.name, source.sha256)
 

@@ -87,13 +87,15 @@ def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Sour
                     inner = PurePosixPath(member.name)
                     if inner.is_absolute() or ".." in inner.parts:
                         raise InputError(
-                            f"{member.name} in {path.name} leads out of it: pack a folder by its own name"
+                            f"{path.name} has a member outside of the folder it unpacks to, {member.name}: "
+                            "pack the images again with relative paths, e.g. `tar -cf images.tar images`"
                         )
                     if inner.suffix.lower() not in IMAGE_SUFFIXES:
                         continue
                     if not member.isfile():
                         raise InputError(
-                            f"{member.name} in {path.name} is no plain file: pack the images themselves"
+                            f"{member.name} in {path.name} is a link or a folder, not an image file: pack the "
+                            "images themselves, e.g. with `tar --dereference --hard-dereference`"
                         )
                     size += member.size
                     _check_memory(size)
@@ -103,7 +105,7 @@ def _tars(name: str, paths: tuple[Path, ...], modified: tuple[int, ...]) -> Sour
             raise
         except Exception as error:  # what tarfile and its decompressors make of damage
             why = f" ({error})" if isinstance(error, OSError | MemoryError) else ""
-            raise InputError(f"{path.name} is damaged or no tar{why}: copy it again") from error
+            raise InputError(f"{path.name} is damaged or not a tar{why}: copy it again") from error
     order = sorted(range(len(members)), key=members.__getitem__)
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return _images(name, sha256, [members[i] for i in order], [blobs[i] for i in order])
@@ -176,7 +178,8 @@ def npz(path: Path) -> Source:
         parts = read_npz(blob)
     except (OSError, MemoryError, ValueError) as error:
         raise InputError(
-            f"{path.name} is damaged or not an .npz ({error}): make or copy it again"
+            f"{path.name} is damaged or not an .npz of arrays alone ({error}): save the arrays again with "
+            "np.savez, or copy it again"
         ) from error
     if "x" not in parts:
         raise InputError(
@@ -201,14 +204,18 @@ def npz(path: Path) -> Source:
         try:
             words = parts["split"].ravel().astype(str)
         except UnicodeDecodeError as error:
-            raise InputError(f"'split' in {path.name} is not ASCII: save it as text") from error
+            raise InputError(
+                f"'split' in {path.name} holds bytes that are not ASCII: save it as an array of str"
+            ) from error
         splits = np.array([SPLITS.get(word, word) for word in words])
     elif "index" in parts:
         splits = np.where(parts["index"].ravel() < CIFAR_TRAIN, "train", "test")
     labels = parts.get("y", np.full(len(x), -1)).ravel()
     for key, values in (("y", labels), ("split or index", splits)):
         if values is not None and len(values) != len(x):
-            raise InputError(f"{path.name} has {len(x)} images but {len(values)} entries of {key}")
+            raise InputError(
+                f"{path.name} has {len(x)} images but {len(values)} entries of {key}: save one for each image"
+            )
     if (labels > np.iinfo(np.int64).max).any():
         raise InputError(f"'y' in {path.name} is beyond 64 bits: labels must be smaller integers")
     c, h, w = x.shape[3], x.shape[1], x.shape[2]

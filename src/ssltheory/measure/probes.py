@@ -154,7 +154,7 @@ def ridge_r2(
     for name, z, t in (("train", z_train, t_train), ("test", z_test, t_test)):
         if t.ndim != 2 or t.shape != (len(z), t_train.shape[-1]) or not torch.isfinite(t).all():
             raise InputError(
-                f"ridge_r2 takes finite targets (n, k), one k; the {name} set has "
+                f"ridge_r2 takes finite targets (n, k), with the same k in both sets; the {name} set has "
                 f"{tuple(t.shape)} for {len(z)} embeddings"
             )
     z_train, z_test, _, _ = _prepare(z_train, t_train[:, 0], z_test, t_test[:, 0], l2)
@@ -230,7 +230,7 @@ def _prepare(
     for name, z, y in (("train", z_train, y_train), ("test", z_test, y_test)):
         if z.ndim != 2 or y.shape != z.shape[:1] or not len(z) or z.shape[1] != z_train.shape[1]:
             raise InputError(
-                f"a probe takes embeddings (n, d) with labels (n,), of one d, none empty; "
+                f"a probe takes embeddings (n, d) and labels (n,), n > 0, with the same d in both sets; "
                 f"the {name} set has {tuple(z.shape)} and {tuple(y.shape)}"
             )
         if not torch.isfinite(z).all():

@@ -281,7 +281,7 @@ def embed(
         InputError: if both a batch size and batch statistics are given.
     """
     if batch_size and batch_statistics:
-        raise InputError("batch_statistics are those of all of x: leave batch_size out")
+        raise InputError("batch_statistics=True needs all of x in one batch: leave batch_size out")
     with measuring(model, batch_statistics):
         return torch.cat([model(chunk) for chunk in x.split(batch_size or len(x))], -2)
 

@@ -77,7 +77,8 @@ class _FromMoment(nn.Module, ABC):
         _check_dim(dim)
         if not 0 <= rho < 1:
             raise InputError(
-                f"rho={rho} must be in [0, 1): it is the share of F that a batch leaves"
+                f"rho={rho} must be in [0, 1): F keeps that share of itself at each batch, and with 1 it would "
+                "never change"
             )
         if not 0 <= eps < math.inf:
             raise InputError(f"eps={eps} must be finite and 0 or more")
@@ -267,7 +268,8 @@ class Siamese(nn.Module):
             shapes = [[p.shape for p in net.parameters()] for net in (online, target)]
             if target is online or shapes[0] != shapes[1]:
                 raise InputError(
-                    "the target must be a network of its own, of the online one's shape"
+                    "the target must be a second network with parameters of the same shapes as the online one's: "
+                    "give copy.deepcopy(online), or None to use the online network itself"
                 )
             target.requires_grad_(False)
         self.online, self.predictor, self.target = online, predictor, target

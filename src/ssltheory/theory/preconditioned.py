@@ -97,7 +97,9 @@ def left(gamma: Tensor, s_0: Tensor, eps: float) -> Modes:
         0.5
     """
     if not eps > 0:
-        raise InputError(f"eps={eps} must be above 0; the limit 0 is log_det, which needs C > 0")
+        raise InputError(
+            f"eps={eps} must be above 0: for ε → 0 take log_det, which needs a positive definite C"
+        )
     return Modes(gamma, _checked_start(gamma, s_0), eps, speed=8.0)
 
 
@@ -140,7 +142,9 @@ def whiten(gamma: Tensor, w0: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         (7.0, 7.0)
     """
     if not eps > 0:
-        raise InputError(f"eps={eps} must be above 0, or modes of no eigenvalue are blown up")
+        raise InputError(
+            f"eps={eps} must be above 0, as eigenvalues γ are divided by |γ| + ε and some may be 0: take e.g. 0.01"
+        )
     scale = gamma.abs() + eps
     return gamma / scale, w0 * scale.sqrt()
 
@@ -268,7 +272,10 @@ def flow(gamma: Tensor, w0: Tensor, direction: Direction, times: Tensor) -> Tens
         velocity, (0.0, at[-1]), start, "DOP853", at, rtol=1e-10, atol=tolerance
     )
     if not solved.success:
-        raise RunError(f"the flow broke off at t = {solved.t[-1]:.3g}: {solved.message}")
+        raise RunError(
+            f"the flow could not be integrated beyond t = {solved.t[-1]:.3g} ({solved.message}): take an earlier "
+            "end, or a start at which C is positive definite"
+        )
     w = torch.from_numpy(solved.y.T.reshape(-1, *shape))
     return spectra.eigenvalues((w * torch.from_numpy(g)) @ w.mT)
 

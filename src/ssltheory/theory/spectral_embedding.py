@@ -285,7 +285,7 @@ def pair_modes(x: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
     x, relation = torch.as_tensor(x).to(torch.float64), torch.as_tensor(relation).to(torch.float64)
     if x.ndim != 2 or relation.shape != (len(x), len(x)):
         raise InputError(
-            f"x is (n, m) and its relation (n, n), got {tuple(x.shape)} and {tuple(relation.shape)}"
+            f"x must be (n, m) and its relation (n, n), got {tuple(x.shape)} and {tuple(relation.shape)}"
         )
     if bool((x.mean(0).abs() > 1e-8 * x.square().mean(0).sqrt()).any()):
         raise InputError("x must be centred: subtract its mean over the rows")

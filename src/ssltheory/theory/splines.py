@@ -185,7 +185,8 @@ def partition(layers: Layers, slope: float, box: Sequence[Sequence[float]]) -> P
     """
     if layers[0][0].shape[-1] != 2:
         raise InputError(
-            f"a partition is drawn of a network with two inputs, this has {layers[0][0].shape[-1]}"
+            f"the network has {layers[0][0].shape[-1]} inputs, but only a plane can be partitioned: "
+            "give one with two"
         )
     (left, low), (right, high) = np.asarray(box, dtype=float)
     thin = 1e-9 * max(right - left, high - low)

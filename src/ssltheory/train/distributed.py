@@ -60,7 +60,9 @@ def shard(x: Tensor) -> Tensor:
     """
     n, processes = x.shape[images_axis(x)], world_size()
     if n % processes:
-        raise InputError(f"{n} images cannot be shared out evenly among {processes} processes")
+        raise InputError(
+            f"{n} images cannot be shared out evenly among {processes} processes: take a multiple of {processes}"
+        )
     return x.chunk(processes, images_axis(x))[rank()] if processes > 1 else x
 
 
@@ -266,10 +268,13 @@ def launch(
     if processes == hosts == 1:
         return function(*args)
     if kind not in ("cpu", "cuda") or not dist.is_available():
-        raise InputError(f"processes={processes}: several are for device=cpu and cuda, not {kind}")
+        raise InputError(
+            f"processes={processes}: device={kind} takes only one; several need device=cpu or cuda"
+        )
     if kind == "cuda" and processes > torch.cuda.device_count():
         raise InputError(
-            f"processes={processes}: each needs a GPU of its own, and there are {torch.cuda.device_count()}"
+            f"processes={processes}: each needs a GPU of its own and there are {torch.cuda.device_count()}: "
+            "take fewer, or device=cpu"
         )
     endpoint = os.environ.get("PET_RDZV_ENDPOINT", "" if hosts > 1 else "localhost:0")
     if not endpoint:

@@ -39,7 +39,9 @@ def preconditioned(loss: Loss, eps: float, centred: bool = False) -> Loss:
         InputError: if ε is not above zero.
     """
     if not 0 < eps < float("inf"):
-        raise InputError(f"eps={eps} must be above 0 and finite: it bounds the gain at 1 / eps")
+        raise InputError(
+            f"eps={eps} must be above 0 and finite, as gradients grow by up to 1 / eps: take e.g. 0.1"
+        )
 
     def rescaled(z_a: Tensor, z_b: Tensor) -> Tensor:
         s = _moment(torch.cat([z_a, z_b], -2).detach(), centred)

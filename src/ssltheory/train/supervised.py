@@ -45,7 +45,8 @@ def labelled(
     *lead, n = y.shape
     if x.shape[:-3] != y.shape or len(lead) > 1:
         raise InputError(
-            f"labels (n,) or (seeds, n) belong to images, got {tuple(y.shape)} and {tuple(x.shape)}"
+            f"images (n, c, h, w) need labels (n,), and (seeds, n, c, h, w) need (seeds, n), "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     if not 1 <= batch_size <= n:
         raise InputError(f"batch_size must be in [1, {n}] (the data), got {batch_size}")

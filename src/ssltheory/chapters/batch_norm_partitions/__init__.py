@@ -2,11 +2,10 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, check_count, no_labels, shape_of
+from ssltheory.book.checks import check_classifier, check_most
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
-from ssltheory.errors import InputError
 
 
 class Parameters(Settings):
@@ -37,15 +36,8 @@ class Parameters(Settings):
 
     def check(self, source: Source) -> None:
         """Check sizes against the data set, which must have labels."""
-        shape_of(source, self.resolution)
-        if (source.labels < 0).any():
-            raise no_labels(source)
-        check_count(source, "n_images + n_test", self.n_images + self.n_test)
-        check_batch(self.batch_size, self.n_images)
-        if self.points > self.n_test:
-            raise InputError(
-                f"points={self.points}: there are {self.n_test} test images to look around, take less"
-            )
+        check_classifier(source, self.resolution, self.n_images, self.n_test, self.batch_size)
+        check_most("points", self.points, self.n_test, "test images")
 
 
 CHAPTER = Chapter(

@@ -133,7 +133,9 @@ def fold_(
             w, c = layer.get_parameter("weight"), layer.get_parameter("bias")
             sigma = h.std(0, correction=0) if scale else torch.ones_like(c)
             if not bool((sigma > 0).all()):
-                raise InputError("a unit is constant on this data: there is no σ to divide by")
+                raise InputError(
+                    "a unit is constant on this data, so that its σ is 0: give other data, or scale=False"
+                )
             mu = torch.zeros_like(sigma) if centre is None else centre(h)
             w.div_(sigma.view(-1, *[1] * (w.ndim - 1)))
             c.sub_(mu).div_(sigma)
@@ -338,7 +340,7 @@ class GhostNet(nn.Module):
         """
         if x.shape[-2] % group:
             raise InputError(
-                f"groups of {group} do not fill a batch of {x.shape[-2]}: take a divisor of it"
+                f"a batch of {x.shape[-2]} cannot be split into groups of {group}: take a divisor of it"
             )
 
         def normalised(i: int, h: Tensor) -> Tensor:

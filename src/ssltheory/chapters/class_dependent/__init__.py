@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, check_count, no_labels, shape_of
+from ssltheory.book.checks import check_batch, check_count, check_labelled, shape_of
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -45,14 +45,13 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check the sizes against the data set, which must have labels."""
         channels, _, _ = shape_of(source)
-        if (source.labels < 0).any():
-            raise no_labels(source)
+        check_labelled(source)
         train, test = (len(source.indices(part, self.seed)) for part in ("train", "test"))
         left = train + test - max(self.n_test, test)
         if left < max(self.n_images, 2):
             raise InputError(
-                f"n_test={self.n_test}: of {source.name}'s {train + test} images {max(left, 0)} are left "
-                f"to train on, take fewer for the test or for n_images={self.n_images}"
+                f"n_test={self.n_test}: this leaves {max(left, 0)} of the {train + test} images of {source.name} "
+                f"to train on: lower n_test, or n_images={self.n_images}"
             )
         check_batch(self.batch_size, self.n_images or left)
         check_count(source, "n_ridge", self.n_ridge + 1)

@@ -40,8 +40,8 @@ class Parameters(Settings):
         _, height, width = shape_of(source)
         if height != width or SIDE % height:
             raise InputError(
-                f"the images of {source.name} are {height}×{width}: the mosaic of {SIDE}×{SIDE} takes squares of a "
-                f"side that divides {SIDE}, e.g. digits or CIFAR-10"
+                f"the images of {source.name} are {height}×{width}: the mosaic needs square images whose side "
+                f"divides {SIDE}, e.g. digits or CIFAR-10"
             )
         check_count(source, "a mosaic", (SIDE // height) ** 2)
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_count, no_labels, shape_of
+from ssltheory.book.checks import check_count, check_labelled, shape_of
 from ssltheory.book.parameters import Dataset, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -27,8 +27,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check sizes against the data set and one another."""
         shape_of(source)
-        if (source.labels < 0).any():
-            raise no_labels(source)
+        check_labelled(source)
         source.indices("test")
         check_count(source, "n_images", self.n_images, source.indices("train", self.seed))
         if self.dim >= self.n_images:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, no_labels, shape_of, training_images
+from ssltheory.book.checks import check_probe
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
-from ssltheory.data import Source, training_split
+from ssltheory.data import Source
 from ssltheory.errors import InputError
 
 
@@ -45,19 +45,10 @@ class Parameters(Settings):
 
     def check(self, source: Source) -> None:
         """Check the sizes against each other and the data set, which must have labels."""
-        shape_of(source)
-        images = training_images(source, self.n_images, training_split(source.name), self.seed)
-        check_batch(self.batch_size, images)
-        if (source.labels < 0).all():
-            raise no_labels(source)
-        available = len(source.indices("train", self.seed))
-        if self.n_labels > available:
-            raise InputError(
-                f"n_labels={self.n_labels}: {source.name} has {available} labelled training images"
-            )
+        check_probe(source, self.n_images, self.batch_size, self.n_labels, self.seed)
         if self.wide < 4 * self.narrow:
             raise InputError(
-                f"wide={self.wide}: a trend needs at least 4 × narrow, {4 * self.narrow}"
+                f"wide={self.wide} must be at least 4 × narrow, {4 * self.narrow}, to show a trend"
             )
 
 

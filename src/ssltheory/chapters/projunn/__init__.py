@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import no_labels, shape_of, training_images
+from ssltheory.book.checks import check_labelled, shape_of, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -48,8 +48,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check sizes against each other and against the data set, which must have labels."""
         shape_of(source, self.resolution)
-        if (source.labels < 0).any():
-            raise no_labels(source)
+        check_labelled(source)
         training_images(source, self.n_images, "train", self.seed)
         if self.toy_batch > self.dim:
             raise InputError(

@@ -1,6 +1,6 @@
 """Chapter 16: what a skip connection does to the singular values that shape the loss."""
 
-from ssltheory.book.checks import check_batch, check_count, no_labels, shape_of
+from ssltheory.book.checks import check_classifier, check_most
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -40,12 +40,8 @@ class Parameters(Settings):
 
     def check(self, source: Source) -> None:
         """Check sizes against the data set, which must have labels."""
-        shape_of(source, self.resolution)
-        if (source.labels < 0).any():
-            raise no_labels(source)
-        check_count(source, "n_images + n_test", self.n_images + self.n_test)
-        check_count(source, "n_local", self.n_local, source.labels[: self.n_test])
-        check_batch(self.batch_size, self.n_images)
+        check_classifier(source, self.resolution, self.n_images, self.n_test, self.batch_size)
+        check_most("n_local", self.n_local, self.n_test, "test images")
 
 
 CHAPTER = Chapter(

@@ -1,6 +1,6 @@
 """Chapter 10: what self-supervised methods embed, and when which one wins."""
 
-from ssltheory.book.checks import check_count, no_labels, shape_of
+from ssltheory.book.checks import check_count, check_labelled, check_most, shape_of
 from ssltheory.book.parameters import Dataset, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -28,8 +28,7 @@ class Parameters(Settings):
     def check(self, source: Source) -> None:
         """Check sizes against the data set and one another."""
         channels, height, width = shape_of(source)
-        if (source.labels < 0).any():
-            raise no_labels(source)
+        check_labelled(source)
         for split in ("train", "test"):
             source.indices(split)
         check_count(source, "n_graph", self.n_graph)
@@ -41,10 +40,7 @@ class Parameters(Settings):
                 f"components={self.components} must lie between dim={self.dim} and {most}: half of the "
                 f"collages, and no more than they have pixels"
             )
-        if self.n_labels > self.n_images:
-            raise InputError(
-                f"n_labels={self.n_labels}: there are n_images={self.n_images} collages"
-            )
+        check_most("n_labels", self.n_labels, self.n_images, "collages")
 
 
 CHAPTER = Chapter(

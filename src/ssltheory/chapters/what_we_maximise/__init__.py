@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ssltheory.book.checks import check_batch, no_labels, shape_of, training_images
+from ssltheory.book.checks import check_batch, check_most, no_labels, shape_of, training_images
 from ssltheory.book.parameters import Dataset, Minutes, Settings, at
 from ssltheory.book.registry import Chapter
 from ssltheory.data import Source
@@ -55,16 +55,9 @@ class Parameters(Settings):
         if (source.labels[source.indices("train", self.seed)] < 0).any():
             raise no_labels(source)
         tests = len(source.indices("test", self.seed))
-        if self.n_points > tests:
-            raise InputError(
-                f"n_points={self.n_points}: {source.name} has {tests} test images, take less"
-            )
+        check_most("n_points", self.n_points, tests, f"test images in {source.name}")
         for name in ("n_probe", "n_affine"):
-            if getattr(self, name) > self.n_points:
-                raise InputError(
-                    f"{name}={getattr(self, name)}: these are of the n_points={self.n_points} "
-                    "test images, take at most as many"
-                )
+            check_most(name, getattr(self, name), self.n_points, "images of n_points")
         if self.encoder == "resnet18" and self.n_seeds > 1:
             raise InputError(
                 f"n_seeds={self.n_seeds}: a ResNet is measured one at a time, take n_seeds=1 and another seed"

@@ -154,7 +154,9 @@ def regions(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
     rectifiers = [module for module in model.modules() if isinstance(module, nn.ReLU)]
     if not rectifiers:
-        raise InputError("regions are those of nn.ReLU modules, and the model has none")
+        raise InputError(
+            "the model has no nn.ReLU, the modules that divide its inputs into regions: build it with them"
+        )
     handles = [module.register_forward_hook(keep) for module in rectifiers]
     try:
         with _no_tf32():

@@ -11,7 +11,7 @@ from ssltheory.errors import InputError, RunError
 def _integrate(velocity, starts, times, rtol=1e-11) -> list[np.ndarray]:
     """Several arrays under ``velocity(*arrays) -> arrays``, each ``(T, ...)`` at ``times`` (DOP853)."""
     if not (times.ndim == 1 and len(times) and times[0] >= 0 and (np.diff(times) > 0).all()):
-        raise InputError("times must rise strictly, from 0 or later")
+        raise InputError("times must be one or more, strictly increasing, the first 0 or later")
     starts = [np.asarray(z, dtype=np.float64) for z in starts]
     if not all(np.isfinite(z).all() for z in starts):
         raise InputError("a start holds a NaN or an infinity: draw it anew")
@@ -52,6 +52,6 @@ def _check_shapes(*demands: tuple[Tensor, tuple[int, ...]]) -> None:
     for matrix, shape in demands:
         if tuple(matrix.shape) != tuple(shape) or matrix.ndim != 2:
             raise InputError(
-                f"a matrix of shape {tuple(matrix.shape)} where {tuple(shape)} is needed: "
-                "W and W_a are (n2, n1), W_p and F (n2, n2), X and X' (n1, n1)"
+                f"a matrix has the shape {tuple(matrix.shape)} instead of {tuple(shape)}: "
+                "W and W_a must be (n2, n1), W_p and F (n2, n2), X and X' (n1, n1)"
             )

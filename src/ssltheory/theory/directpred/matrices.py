@@ -124,7 +124,10 @@ def matrix_flow(
     """
     _check_settings(weight_decay, alpha_p=alpha_p, beta=beta)
     if beta is not None and not stop_gradient:
-        raise InputError("a moving average has no gradient to let through: leave beta None")
+        raise InputError(
+            "with beta the target is a moving average, through which no gradient flows: "
+            "leave beta None, or stop_gradient True"
+        )
     if beta is None and w_a is not None:
         raise InputError("w_a is the start of a moving average: give its rate beta as well")
     predictor = w_p is not None

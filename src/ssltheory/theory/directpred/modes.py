@@ -238,7 +238,9 @@ def mode_flow(
     """
     _check_settings(weight_decay, noise=noise, alpha_p=alpha_p, beta=beta)
     if not (np.asarray(s) > 0).all():
-        raise InputError("mode_flow needs s > 0: a mode that starts at zero stays there")
+        raise InputError(
+            "mode_flow needs every s above 0, as a mode that starts at 0 stays there: leave it out"
+        )
     velocity = _logarithmic(weight_decay=weight_decay, noise=noise, alpha_p=alpha_p, beta=beta)
     starts = np.broadcast_arrays(p, np.log(s), tau)
     times = np.asarray(times, dtype=np.float64)
@@ -294,7 +296,10 @@ def passage_time(
     else:
         root = np.sqrt(complex(tau**2 - 4 * weight_decay * (1 + noise)))
         if root == 0:
-            raise InputError(f"weight_decay={weight_decay:g} is the collapse threshold: move it")
+            raise InputError(
+                f"weight_decay={weight_decay:g} is exactly the collapse threshold, where the formula divides by 0: "
+                "take a slightly smaller or larger one"
+            )
         low, high = (tau - root) / (2 * (1 + noise)), (tau + root) / (2 * (1 + noise))
         roots = ((0.0, low, high), (low, 0.0, high), (high, 0.0, low))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -303,7 +308,8 @@ def passage_time(
         t = np.where(np.abs(t.imag) < 1e-6 * (1 + np.abs(t.real)), t.real, np.nan)
     if not (np.isfinite(t).all() and (t > -1e-9).all() and (p_0 > 0).all() and (p > 0).all()):
         raise InputError(
-            "passage_time: p must lie downstream of p_0, with no fixed point between them"
+            "passage_time: the flow does not lead from p_0 to p; take both above 0 and p where p_0 moves to, before "
+            "the next fixed point (see fixed_points)"
         )
     return t
 

@@ -173,7 +173,7 @@ def _joined(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> Tensor:
         or not k_aa.shape == k_ab.shape == k_bb.shape
     ):
         raise InputError(
-            f"the kernel's blocks must be three (n, n) matrices of one n, "
+            f"k_aa, k_ab and k_bb must be square matrices of the same size, n × n for n pairs, "
             f"got {tuple(k_aa.shape)}, {tuple(k_ab.shape)} and {tuple(k_bb.shape)}"
         )
     kernel = torch.cat([torch.cat([k_aa, k_ab], 1), torch.cat([k_ab.mT, k_bb], 1)]).to(
@@ -182,7 +182,10 @@ def _joined(k_aa: Tensor, k_ab: Tensor, k_bb: Tensor) -> Tensor:
     if not kernel.isfinite().all():
         raise InputError("the kernel holds a NaN or an infinity: look at the points given to it")
     if not torch.allclose(kernel, kernel.mT, rtol=0, atol=1e-6 * float(kernel.abs().max())):
-        raise InputError("k_aa and k_bb must be symmetric: give the kernel among views of one kind")
+        raise InputError(
+            "k_aa and k_bb must be symmetric: give the kernel of the first views with themselves as k_aa, "
+            "and that of the second views with themselves as k_bb"
+        )
     return (kernel + kernel.mT) / 2
 
 
