@@ -133,7 +133,10 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_labels": 5000}, "n_labels=5000: there are only 1438 labelled training images in digits"),
+        (
+            {"n_labels": 5000},
+            "n_labels=5000: there are only 1438 labelled training images in digits",
+        ),
         ({"batch_size": 5000}, "batch_size=5000"),
         ({"methods": "byol"}, "methods=byol"),
         ({"eps": -1.0}, "eps=-1.0"),

@@ -171,7 +171,10 @@ def test_a_pause_changes_nothing(tmp_path, monkeypatch, colour):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_labels": 5000}, "n_labels=5000: there are only 1438 labelled training images in digits"),
+        (
+            {"n_labels": 5000},
+            "n_labels=5000: there are only 1438 labelled training images in digits",
+        ),
         ({"batch_size": 5000}, "batch_size=5000"),
         ({"wide": 100}, "wide=100 must be at least"),
         ({"variants": "some"}, "variants=some"),
