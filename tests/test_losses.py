@@ -23,7 +23,7 @@ LOSSES = {
     "barlow_twins": barlow_twins,
     "barlow_twins unnormalised": lambda a, b: barlow_twins(a, b, lambda_=0.7, normalize=False),
     "vicreg": vicreg,
-    "vicreg added": lambda a, b: vicreg(a, b, average=False),
+    "vicreg added": lambda a, b: vicreg(a, b, variance=50.0),
     "simclr": simclr,
     "info_nce": info_nce,
     "info_nce dot product": lambda a, b: info_nce(a, b, temperature=2.0, normalize=False),

@@ -62,7 +62,6 @@ def vicreg(
     invariance: float = 25.0,
     variance: float = 25.0,
     covariance: float = 1.0,
-    average: bool = True,
 ) -> Tensor:
     """VICReg (Bardes, Ponce & LeCun 2022, arXiv 2105.04906), in the form of the authors' code.
 
@@ -72,13 +71,12 @@ def vicreg(
     - variance, ½ Σ_views mean_j relu(1 − √(Var_j + 10⁻⁴)), a hinge;
     - covariance, Σ_views Σ_{i≠j} Cov_ij² / d,
 
-    with the unbiased (n − 1) variance and covariance. The ½ is the code's; the paper adds the two views' variance
-    terms, as does the code that Simon et al. 2023 will have trained with (arXiv 2303.15438).
+    with the unbiased (n − 1) variance and covariance. The ½ is the code's; the curves of
+    Simon et al. 2023 (arXiv 2303.15438) are without it, which is ``variance=50``.
 
     Args:
         z_a, z_b: ``(..., n, d)``.
         invariance, variance, covariance: weights of the three terms.
-        average: the variance terms of the two views averaged (True) or added (False).
 
     Returns:
         ``(...)``.
@@ -91,7 +89,7 @@ def vicreg(
         100.0
         >>> round(vicreg(0 * z, 0 * z).item(), 4)  # variance alone, 25 · (1 − 0.01)
         24.75
-        >>> round(vicreg(0 * z, 0 * z, average=False).item(), 4)
+        >>> round(vicreg(0 * z, 0 * z, variance=50.0).item(), 4)
         49.5
         >>> twice = z[:, [0, 0]]
         >>> round(9 * vicreg(twice, twice).item(), 4)  # covariance alone, 2 views · 2 · (4/3)² / 2
@@ -99,12 +97,11 @@ def vicreg(
     """
     n, d = _shape("vicreg", z_a, z_b, least=2)
     loss = invariance * (z_a - z_b).square().mean((-2, -1))
-    share = 1 / 2 if average else 1
     for z in (z_a, z_b):
         z = z - z.mean(-2, keepdim=True)
         diagonal, off_diagonal = _product(z, z)
         hinge = F.relu(1 - (diagonal / (n - 1) + 1e-4).sqrt()).mean(-1)
-        loss = loss + share * variance * hinge + covariance / d * off_diagonal / (n - 1) ** 2
+        loss = loss + variance / 2 * hinge + covariance / d * off_diagonal / (n - 1) ** 2
     return loss
 
 
@@ -123,7 +120,8 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
     Returns:
         ``(...)``.
 
-    An ``InputError`` says if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+    Raises:
+        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
 
     Examples:
         >>> same = torch.ones(3, 2)
@@ -134,7 +132,8 @@ def simclr(z_a: Tensor, z_b: Tensor, temperature: float = 0.5, normalize: bool =
         0.5514
     """
     n, _ = _shape("simclr", z_a, z_b, least=2)
-    _check_temperature("simclr", temperature)
+    if not temperature > 0:
+        raise InputError(f"simclr needs a temperature above 0, got {temperature}")
     z = torch.cat([z_a, z_b], -2)
     if normalize:
         z = F.normalize(z, dim=-1)
@@ -160,7 +159,8 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2, normalize: bool
     Returns:
         ``(...)``.
 
-    An ``InputError`` says if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
+    Raises:
+        InputError: if the shapes differ, n < 2 (no negatives) or the temperature is not positive.
 
     Examples:
         >>> same = torch.ones(3, 2)
@@ -171,7 +171,8 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.2, normalize: bool
         0.6265
     """
     _shape("info_nce", z_a, z_b, least=2)
-    _check_temperature("info_nce", temperature)
+    if not temperature > 0:
+        raise InputError(f"info_nce needs a temperature above 0, got {temperature}")
     if normalize:
         z_a, z_b = F.normalize(z_a, dim=-1), F.normalize(z_b, dim=-1)
     s = z_a @ z_b.mT / temperature
@@ -294,11 +295,6 @@ def _shape(loss: str, z_a: Tensor, z_b: Tensor, least: int = 1) -> tuple[int, in
             f"got {tuple(z_a.shape)} and {tuple(z_b.shape)}"
         )
     return z_a.shape[-2], z_a.shape[-1]
-
-
-def _check_temperature(loss: str, temperature: float) -> None:
-    if not temperature > 0:
-        raise InputError(f"{loss} needs a temperature above 0, got {temperature}")
 
 
 def _unit_columns(z: Tensor) -> Tensor:

@@ -102,36 +102,50 @@ def resnet(
 
 
 @torch.no_grad()
-def initialise_(
-    module: M, seed: int = 0, scale: float = 1.0, linear: Literal["he", "torch"] = "he"
-) -> M:
+def initialise_(module: M, seed: int = 0, scale: float = 1.0) -> M:
     """He initialisation from a given seed, in place, then ``scale_parameters_``.
 
     Weights of linear and convolutional layers are N(0, 2 / fan_in); biases 0; BatchNorm gains 1,
     shifts 0. They are drawn on the CPU in float32: the numbers are the same on every device, and
     torch's global seed is not touched.
 
-    On the unit sphere a small start needs biases: they scale as s, what an image adds to them as s² or
-    faster, so that all images begin at one point. Without biases the embedding keeps its shape however
-    small it is. ``linear="torch"`` gives linear layers torch's own law, which has them.
-
     Args:
         module: plain layers; stack several (``stack``) after initialising each.
         seed: of the draw.
         scale: of every parameter.
-        linear: law of the linear layers; ``"torch"``: weights and biases uniform on ±1 / √fan_in.
     """
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
-        if isinstance(layer, nn.Linear) and linear == "torch":
-            bound = layer.in_features**-0.5
-            for parameter in layer.parameters():
-                parameter.uniform_(-bound, bound, generator=generator)
-        elif isinstance(layer, nn.Linear | _ConvNd):
+        if isinstance(layer, nn.Linear | _ConvNd):
             deviation = (2 / layer.weight[0].numel()) ** 0.5
             layer.weight.copy_(deviation * torch.randn(layer.weight.shape, generator=generator))
             if layer.bias is not None:
                 layer.bias.zero_()
+        elif isinstance(layer, _BatchNorm):
+            layer.reset_parameters()
+    return scale_parameters_(module, scale)
+
+
+@torch.no_grad()
+def initialise_with_biases_(module: M, seed: int = 0, scale: float = 1.0) -> M:
+    """As ``initialise_``, but linear layers by torch's own law, which has biases.
+
+    Their weights and biases are uniform on ±1 / √fan_in. On the unit sphere a small start needs
+    biases: they scale as s, what an image adds to them as s² or faster, so that all images begin at
+    one point. Without biases the embedding keeps its shape however small it is.
+
+    Args:
+        module, seed, scale: of ``initialise_``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            for parameter in layer.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+        elif isinstance(layer, _ConvNd):
+            deviation = (2 / layer.weight[0].numel()) ** 0.5
+            layer.weight.copy_(deviation * torch.randn(layer.weight.shape, generator=generator))
         elif isinstance(layer, _BatchNorm):
             layer.reset_parameters()
     return scale_parameters_(module, scale)
