@@ -11,16 +11,29 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from notebook_cells import code_cells, kept_record, record_of, verdicts
+from notebook_cells import code_cells, in_parts, kept_record, record_of, verdicts
+from PIL import Image
 
-from ssltheory.book import claims, records, registry
-from ssltheory.chapters.embedding_dimensions import claims as theory, figures as plots
+from ssltheory.book import claims, landing, records, registry
+from ssltheory.chapters.embedding_dimensions import claims as theory, figures as plots, published
 from ssltheory.errors import InputError
 from ssltheory.theory import stepwise
 from ssltheory.theory.stepwise import LinearSolution
 
 CHAPTER = registry.find("03-embedding-dimensions")
 CHEAP = {"n_images": 100, "resolution": 8, "crop": 6, "n_seeds": 1}
+NETWORK = {
+    "model": "mlp",
+    "n_seeds": 1,
+    "dim": 4,
+    "net_steps": 800,
+    "net_width": 64,
+    "net_lr": 0.02,
+}
+NETWORK |= {"n_images": 48, "resolution": 8, "crop": 6}
+RESNET = {"model": "resnet18", "augment": "standard", "n_images": 4, "resolution": 16, "crop": 16}
+RESNET |= {"dim": 16, "net_width": 16, "net_scale": 0.2, "net_steps": 3, "n_seeds": 1}
+CONSTANT = ("first-in-c", "first-in-covariance", "missing-eigenvalue")
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -30,6 +43,11 @@ run = partial(record_of, CHAPTER)
 @pytest.fixture(scope="module")
 def record(folder):
     return kept_record(CHAPTER, folder, __file__, n_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("network"), whole=True, **NETWORK)
 
 
 # What the chapter claims
@@ -62,14 +80,20 @@ def test_fixed_axes_are_orthonormal_in_the_order_of_learning_and_signed(record):
     np.testing.assert_allclose(weight, np.arange(steps, -1, -1), atol=0.15)
 
 
-def test_the_network_gains_dimensions_the_same_way(tmp_path):
-    small = {"n_images": 48, "net_width": 64, "resolution": 8, "crop": 6, "net_lr": 0.02}
-    record = run(tmp_path, whole=True, model="mlp", n_seeds=1, dim=4, net_steps=800, **small)
-    found = verdicts(record.claims)
+def test_the_network_gains_dimensions_the_same_way(network):
+    found = verdicts(network.claims)
     assert found["rank"] == "holds"
     assert found["point"] == "outside"
     assert found["positions"] == "outside"
-    assert plots.main_figure(record.arrays).axes
+    assert plots.main_figure(network.arrays).axes
+
+
+def test_the_first_step_of_a_network_is_the_constant(network, record):
+    found = {claim.id: claim for claim in network.claims}
+    assert [found[name].verdict for name in CONSTANT] == ["holds"] * 3
+    assert found["missing-eigenvalue"].published == -1
+    assert found["missing-eigenvalue"].published_verdict == "agrees"
+    assert verdicts(record.claims).keys().isdisjoint(CONSTANT)
 
 
 def test_near_ties_are_outside(record):
@@ -141,6 +165,49 @@ def test_singular_vectors_for_qr_are_red(record, monkeypatch):
     assert found["positions"] == "fails"
 
 
+def test_c_and_the_covariance_swapped_are_red(network):
+    a = network.arrays
+    swapped = a | {"eigenvalues": a["covariance"], "covariance": a["eigenvalues"]}
+    found = verdicts(claims.evaluate(CHAPTER.id, swapped, network.parameters))
+    assert [found[name] for name in CONSTANT] == ["fails"] * 3
+
+
+def test_a_centred_c_is_red(tmp_path):
+    centred = planted(
+        "z_a, z_b = z.chunk(2, dim=1)", "z_a, z_b = (z - z.mean(1, True)).chunk(2, 1)"
+    )
+    found = verdicts(run(tmp_path, centred, **NETWORK).claims)
+    assert found["first-in-covariance"] == found["missing-eigenvalue"] == "fails"
+
+
+def test_a_published_run_without_a_missing_eigenvalue_differs(network, monkeypatch):
+    monkeypatch.setattr(published, "COVARIANCE_ONSETS", published.LOSS_STEPS)
+    found = claims.evaluate(CHAPTER.id, network.arrays, network.parameters)
+    assert {c.published_verdict for c in found if c.id == "missing-eigenvalue"} == {"differs"}
+
+
+# A ResNet with more dimensions than a record keeps
+
+
+@pytest.mark.slow
+def test_a_resnet_pauses_and_goes_on_to_the_same_record(tmp_path):
+    whole = run(tmp_path / "whole", whole=True, **RESNET)
+    cut = in_parts(run, tmp_path / "cut", **RESNET)
+    for name, values in whole.arrays.items():
+        np.testing.assert_allclose(cut.arrays[name], values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_resnets_record_keeps_the_leading_axes_and_the_whole_length(tmp_path):
+    a = run(tmp_path, whole=True, bfloat16=True, **RESNET).arrays
+    assert a["c"].shape[1:] == (13, 12, 12)
+    assert a["points"].shape == (1, 13, 4, 12)
+    assert a["eigenvalues"].shape[2] == 12
+    kept = np.trace(a["second_moment"], axis1=2, axis2=3)
+    assert (kept <= a["length"] * (1 + 1e-9)).all()
+    assert (kept < a["length"]).any(), "twelve axes of sixteen do not hold everything"
+
+
 # The film
 
 
@@ -153,9 +220,54 @@ def test_film_is_small_whole_and_needs_nothing_else(record):
     data = json.loads(json.dumps(film.data()))
     points = np.frombuffer(base64.b64decode(data["points"]), "<i2")
     assert points.size == 3 * data["shape"][0] * data["shape"][1]
-    assert len(data["times"]) == len(data["loss"]) == data["shape"][0]
+    loss, spectrum = data["panels"]
+    for curve in (data["times"], *loss["solid"], *spectrum["solid"], *spectrum["dashed"]):
+        assert len(curve) == data["shape"][0]
+    assert len(spectrum["solid"]) == len(spectrum["dashed"]) == record.parameters.dim
+    assert spectrum["solid"] != spectrum["dashed"]
     assert len(data["colors"]) == data["shape"][1]
     assert Path(plots.__file__).with_name("film.js").stat().st_size < 6144
+
+
+def test_film_of_a_network_leaves_out_the_constant(network, record):
+    film = plots.Film(network.arrays)
+    assert film.data()["axes"] == [2, 3, 4]
+    tau = network.arrays["step_times"][0]
+    assert film.shape_at(tau[0] / 2) == "a point at the origin"
+    assert film.shape_at(tau[0]) == "a point"
+    assert film.shape_at(tau[1]) == "a line"
+    linear = plots.Film(record.arrays)
+    assert linear.data()["axes"] == [1, 2, 3]
+    assert linear.shape_at(record.arrays["step_times"][0, 0]) == "a line"
+    assert linear.shape_at(np.inf) == "more than can be drawn"
+
+
+def test_film_shows_the_points_of_its_times(record):
+    """The last frame is the end of the run, which is the last snapshot."""
+    end = plots.in_box(record.arrays, record.arrays["points"][0, -1, : plots.Film.images])
+    np.testing.assert_allclose(plots.Film(record.arrays).points()[-1], end, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_film_is_written_as_a_small_gif(network, tmp_path):
+    plots.write_gif(network.arrays, tmp_path / "film.gif")
+    assert (tmp_path / "film.gif").stat().st_size < 2e6
+    with Image.open(tmp_path / "film.gif") as gif:
+        assert gif.n_frames == len(plots.Film(network.arrays).frames())
+        first = gif.convert("RGB").tobytes()
+        gif.seek(gif.n_frames - 1)
+        assert gif.convert("RGB").tobytes() != first
+
+
+def test_first_page_has_the_film_where_its_record_is_kept(network, tmp_path):
+    landing.write(tmp_path, tmp_path)
+    assert "embedding-film" not in (tmp_path / "film.md").read_text("utf-8")
+    records.save(tmp_path / "book/records" / landing.FILM, network)
+    landing.write(tmp_path, tmp_path)
+    text = (tmp_path / "film.md").read_text("utf-8")
+    assert text.count('id="embedding-film"') == 1
+    assert "of 48 natural images" in text
+    assert "(chapters/03-embedding-dimensions.ipynb)" in text
 
 
 @pytest.fixture
@@ -235,7 +347,12 @@ def test_film_jumps_from_snapshot_to_snapshot_where_motion_is_unwanted(film_page
 
 @pytest.mark.parametrize(
     ("values", "named"),
-    [({"crop": 17}, "crop"), ({"n_images": 5000}, "n_images"), ({"crop": 1}, "dim")],
+    [
+        ({"crop": 17}, "crop"),
+        ({"n_images": 5000}, "n_images"),
+        ({"crop": 1}, "dim"),
+        ({"dim": 65}, "take 64 at most"),
+    ],
 )
 def test_what_does_not_fit_the_data_is_refused(values, named):
     from ssltheory import data

@@ -226,6 +226,26 @@ def test_share_on_plateau_k_is_that_of_k_directions():
     moments = np.stack([np.diag([8.0, 4.0, 2.0, 2.0])] * 4)
     found = embedding_dimensions.shares({"second_moment": moments[None]}, 0)
     assert_allclose(found, [0, 0.5, 0.75, 0.875])
+    kept = {"second_moment": moments[None], "length": np.full((1, 4), 32.0)}
+    assert_allclose(embedding_dimensions.shares(kept, 0), [0, 0.25, 0.375, 0.4375])
+
+
+def test_eigenvalues_that_the_covariance_lacks_are_counted_on_the_snapshots():
+    times = np.arange(6.0)
+    covariance = (times[:, None] >= np.array([2.0, 4.0, 9.0])) * 0.9
+    arrays = {"times": times[None], "covariance": covariance[None]}
+    arrays["snapshot_times"] = np.array([[0.0, 1.0, 2.0, 5.0]])
+    assert embedding_dimensions.missing(arrays).tolist() == [[0, -1, -1, -1]]
+
+
+def test_fixed_axes_are_those_of_the_plateaus_that_were_reached():
+    c = torch.stack(
+        [torch.diag(torch.tensor(x)) for x in ([0.0, 0, 0], [1.0, 0, 0], [1.0, 0.9, 0])]
+    )
+    c = torch.cat([c, torch.diag(torch.tensor([0.5, 0.5, 1.0])).expand(4, 3, 3)])
+    tau = torch.tensor([1.0, 2.0, *[torch.inf] * 4])
+    q = embedding_dimensions.experiment.fixed_axes(c, tau)
+    assert q.tolist() == torch.eye(3).tolist()
 
 
 def test_what_is_left_of_the_asymmetry_is_in_units_of_its_own_decay():

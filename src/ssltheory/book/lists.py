@@ -39,6 +39,7 @@ INNER = {
     "book.cli",
     "book.explorers",
     "book.fingerprint",
+    "book.landing",
     "book.lists",
 }
 INNER |= {

@@ -24,6 +24,7 @@ from ssltheory.book import (
     explorers,
     figures,
     fingerprint,
+    landing,
     records,
     registry,
     runner,
@@ -70,6 +71,7 @@ def build(base: Path, runs: list[Record]) -> Path:
     everything = [*named, *this_build]
     _write_scoreboard(base, generated, everything)
     appendices.write(base, generated)
+    landing.write(base, generated)
     _write_sweeps(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, runs)

@@ -3,13 +3,21 @@
 A plateau is a wait: plateau k is judged where τ_{k+1} ≥ 1.25 τ_k. For the linear model τ is the closed form's,
 known before training, and the condition is close to γ_{k+1} ≤ 0.8 γ_k; for the network τ is measured. At the
 bound, with −log p(0) ≈ 30, the next eigenvalue at the middle of the plateau is e^{−30 (1 − 0.8) / 2} ≈ 0.05; twice
-that is claimed, and a start of at most 1e-6 is small enough for it (the network's 0.3 is the one measured).
+that is claimed, and a start of at most 1e-6 is small enough for it (those of the networks are the ones measured).
+
+The first mode of a network is the constant: biases, and units that are never negative, let it say the same of all
+images, which lowers the loss by one as any mode does, and fastest. C, which is not centred, has it, the covariance has
+not. A linear model has no bias, and the mean of its standardised inputs is zero, so that it can say no constant: this
+is claimed of networks alone.
 
 bound                   | set when                                | worst of twenty fresh draws, seeds 100 to 119
 ----------------------- | --------------------------------------- | ---------------------------------------------
 rank, fixed-axes, 0.95  | before these draws                      | 0.981
 next-eigenvalue, 0.1    | by the estimate above                   | 0.051
 positions, 0.1          | by the largest leakage, to first order  | 0.06
+first-in-c, 1 ± 0.1     | as next-eigenvalue, for networks        | the record of a network on digits: 1.001
+first-in-covariance 0.1 | the same: what is below is not there    | the same record: 0.058
+missing, none           | counted at ½, where a step is counted   | the same record: −1 on all plateaus
 
 A plateau that is near a tie in every draw is judged in none: the notes count the draws by k, and nothing is claimed of
 a k without one.
@@ -22,13 +30,16 @@ import torch
 from numpy.typing import ArrayLike
 
 from ssltheory.book.claims import Claim, Group
-from ssltheory.chapters.embedding_dimensions import Parameters
+from ssltheory.chapters.embedding_dimensions import Parameters, experiment, published
 from ssltheory.chapters.linear_staircase import claims as linear_staircase
 from ssltheory.theory.stepwise import LinearSolution
 
 PLATEAUS = 4  # judged: a point to a solid, and one beyond what can be drawn
 WAIT = 1.25  # least τ_{k+1} / τ_k
-SMALL = {"linear": 1e-6, "mlp": 0.3}  # largest start at which a wait of WAIT is long enough
+#: Largest start at which a wait of ``WAIT`` is long enough.
+SMALL = {"linear": 1e-6, "mlp": 0.3, "resnet18": 0.2}
+THERE = 0.1  # an eigenvalue below it is not there
+LEARNT = 0.5  # one above it is learnt, as in the step times
 LEADING = 100  # modes of Γ taken into the closed form: those after them leak nothing that counts
 LEAKAGE = 0.1  # largest at which positions are claimed; to first order they are off by as much
 PAPER = "simon2023stepwise"
@@ -43,23 +54,17 @@ def solution(arrays: dict[str, np.ndarray], seed: int) -> LinearSolution:
 
 
 def axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
-    """The fixed axes of one repetition, columns ``(d, d)`` in the order of learning.
+    """The fixed axes of one repetition, columns ``(d, d)`` in the order of learning: ``experiment.fixed_axes``.
 
-    The eigenvectors of Σ_k C(plateau k). A dimension learnt at step j is in all of these from k = j on, so
-    the eigenvalues are d − 1, …, 1, 0 and the axes are determined; at the end C = I, and its axes are not.
-    The sign: the coordinate of largest size is positive.
+    Of a network the record's own coordinates are these axes already, the leading ones.
     """
-    return _principal(arrays["c"][seed, 1:-1].sum(0))
+    c, tau = (torch.from_numpy(arrays[name][seed]) for name in ("c", "step_times"))
+    return experiment.fixed_axes(c, tau).numpy()
 
 
 def final_axes(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
     """The principal axes of the final embedding, columns ``(d, d)``: what not to use (see ``axes``)."""
-    return _principal(arrays["second_moment"][seed, -1])
-
-
-def _principal(moment: np.ndarray) -> np.ndarray:
-    q = np.linalg.eigh(moment)[1][:, ::-1]
-    return q * np.sign(q[np.abs(q).argmax(0), np.arange(len(q))])
+    return experiment.principal_axes(torch.from_numpy(arrays["second_moment"][seed, -1])).numpy()
 
 
 def predicted(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
@@ -74,6 +79,8 @@ def predicted(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
 def shares(arrays: dict[str, np.ndarray], seed: int, axes_of=None) -> np.ndarray:
     """Share of the embeddings' second moment on plateau k along k axes, ``(snapshots,)``.
 
+    Of the whole moment, of which the axes that are kept of a network hold a part: the share is then a lower bound.
+
     Args:
         arrays, seed: of the record.
         axes_of: ``axes`` or ``final_axes``, fixed; None: the top k principal axes of that moment.
@@ -81,7 +88,20 @@ def shares(arrays: dict[str, np.ndarray], seed: int, axes_of=None) -> np.ndarray
     moments = arrays["second_moment"][seed]
     q = np.linalg.eigh(moments)[1][:, :, ::-1] if axes_of is None else axes_of(arrays, seed)
     along = np.diagonal(np.swapaxes(q, -1, -2) @ moments @ q, axis1=1, axis2=2)
-    return np.array([row[:k].sum() / row.sum() for k, row in enumerate(along)])
+    whole = lengths(arrays)[seed]
+    return np.array([row[:k].sum() / whole[k] for k, row in enumerate(along)])
+
+
+def lengths(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Mean squared length of the embeddings in all d dimensions on the snapshots, ``(n_seeds, snapshots)``."""
+    kept = np.trace(arrays["second_moment"], axis1=-2, axis2=-1)
+    return arrays.get("length", kept)
+
+
+def on_snapshots(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """ "eigenvalues" (of C) or "covariance" on the snapshots, ``(n_seeds, snapshots, modes)``."""
+    rows = zip(arrays[name], arrays["times"], arrays["snapshot_times"], strict=True)
+    return np.stack([lam[times.searchsorted(at)] for lam, times, at in rows])
 
 
 def plateaus(arrays: dict[str, np.ndarray], parameters: Parameters) -> np.ndarray:
@@ -103,8 +123,14 @@ def position_errors(arrays: dict[str, np.ndarray], seed: int) -> np.ndarray:
 
 
 def next_eigenvalues(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Eigenvalue number k + 1 of C on each snapshot k that has one, ``(n_seeds, d)``."""
-    return np.diagonal(np.linalg.eigvalsh(arrays["c"])[:, :, ::-1], axis1=1, axis2=2)
+    """Eigenvalue number k + 1 of C on each snapshot k that has one, ``(n_seeds, modes)``."""
+    return np.diagonal(on_snapshots(arrays, "eigenvalues"), axis1=1, axis2=2)
+
+
+def missing(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Eigenvalues of the covariance above ``LEARNT`` on snapshot k, less k: ``(n_seeds, snapshots)``."""
+    learnt = (on_snapshots(arrays, "covariance") > LEARNT).sum(2)
+    return learnt - np.arange(learnt.shape[1])
 
 
 def _small_start(parameters: Parameters) -> bool:
@@ -121,6 +147,7 @@ def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]
     bound = f"start at most {SMALL[parameters.model]:g}, τ_k+1 at least {WAIT} τ_k"
     return [
         *_dimensions(arrays, exists, bound),
+        *(_constant(arrays, exists, bound) if parameters.model != "linear" else ()),
         _point(arrays, parameters),
         _positions(arrays, parameters, exists, bound),
     ]
@@ -143,7 +170,9 @@ def _dimensions(arrays, exists: np.ndarray, bound: str) -> Iterator[Claim]:
 
     words = "Smallest share of it on the first k of the fixed axes, on the judged plateaus k"
     on_final = f"; on the final principal axes {_worst(final, exists, np.min):.2g}"
-    note = _note(fixed, exists, np.min, bound) + on_final
+    held = (np.trace(arrays["second_moment"], axis1=2, axis2=3) / lengths(arrays))[:, 1:].min()
+    on_kept = f"; all axes that are kept hold {held:.4f} of it or more" if held < 0.99999 else ""
+    note = _note(fixed, exists, np.min, bound) + on_final + on_kept
     claim = Group("ours: with an aligned start u_j stays, Proposition 4.1", inside, note)
     yield claim.at_least("fixed-axes", words, _worst(fixed, exists, np.min), 0.95)
 
@@ -153,8 +182,37 @@ def _dimensions(arrays, exists: np.ndarray, bound: str) -> Iterator[Claim]:
     yield claim.at_most("next-eigenvalue", words, _worst(following, exists, np.max), 0.1)
 
 
+def _constant(arrays, exists: np.ndarray, bound: str) -> Iterator[Claim]:
+    first = exists[:, :1]
+    of_c, of_z = (
+        _judged(on_snapshots(arrays, name)[:, :, 0], first)
+        for name in ("eigenvalues", "covariance")
+    )
+    claim = Group(f"{PAPER}, animation of Figure 1; the bound is ours", bool(first.any()))
+    words = "Largest eigenvalue of C after the first step, on plateau 1, the farthest from one"
+    own = {"note": _note(of_c, first, _farthest(1), bound)}
+    yield claim.equal("first-in-c", words, _worst(of_c, first, _farthest(1)), 1, THERE, **own)
+    words = "Largest eigenvalue of the covariance there, which does not see a constant"
+    own = {"note": _note(of_z, first, np.max, bound)}
+    yield claim.at_most("first-in-covariance", words, _worst(of_z, first, np.max), THERE, **own)
+
+    less = _judged(missing(arrays), exists)
+    note = f"counted above {LEARNT}, in the published run past {published.LEVEL}; "
+    note += _note(less, exists, _farthest(-1), bound)
+    claim = Group(claim.source, bool(exists.any()), note, published.SOURCE)
+    words = "Eigenvalues of the covariance learnt on the judged plateaus k, less k, the farthest from −1"
+    theirs = _farthest(-1)(published.missing())
+    measured = _worst(less, exists, _farthest(-1))
+    yield claim.equal("missing-eigenvalue", words, measured, -1, 0, published=theirs)
+
+
+def _farthest(value: float) -> Callable[[np.ndarray], float]:
+    """Picks the number farthest from a value."""
+    return lambda numbers: numbers.flat[np.abs(numbers - value).argmax()]
+
+
 def _point(arrays, parameters) -> Claim:
-    at_first = np.trace(arrays["second_moment"][:, 0], axis1=1, axis2=2)
+    at_first = lengths(arrays)[:, 0]
     inside = parameters.model == "linear" and _small_start(parameters)
     note = f"all {len(at_first)} draws; a start of at most 1e-6 in a linear model"
     claim = Group(f"ours, from {PAPER}, Proposition 4.1; the bound is ours", inside, note)

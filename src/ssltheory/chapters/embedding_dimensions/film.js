@@ -5,9 +5,10 @@
   const bytes = Uint8Array.from(atob(data.points), (c) => c.charCodeAt(0));
   const points = new Int16Array(bytes.buffer); // frames × images × 3, little endian
   const [frames, images] = data.shape;
-  const [box, stairs] = film.querySelectorAll("canvas");
+  const [box, ...panels] = film.querySelectorAll("canvas");
   const [play, slider, text] = ["button", "input", "output"].map((tag) => film.querySelector(tag));
   const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const logs = data.times.map(Math.log);
   let at = data.shots[data.shots.length - 1], running = false, last = 0;
 
   function surface(canvas) {
@@ -19,6 +20,11 @@
     c.font = "12px sans-serif";
     c.strokeStyle = c.fillStyle = getComputedStyle(film).color;
     return [c, width, height];
+  }
+
+  function between(frame) { // the mean of a list's two neighbours of a moment
+    const low = Math.floor(frame), high = Math.min(low + 1, frames - 1), share = frame - low;
+    return (list, n = 1, i = 0) => (1 - share) * list[n * low + i] + share * list[n * high + i];
   }
 
   function cloud(frame) {
@@ -38,12 +44,11 @@
       c.stroke();
     }
     c.globalAlpha = 1;
-    for (let i = 0; i < 3; i++) c.fillText("axis " + (i + 1), ...flat([0, 1, 2].map((j) => (j === i ? 1.15 : -1))));
+    for (let i = 0; i < 3; i++) c.fillText("axis " + data.axes[i], ...flat([0, 1, 2].map((j) => (j === i ? 1.15 : -1))));
     const [ox, oy] = flat(data.origin);
     c.fillRect(ox - 6, oy - 0.5, 12, 1);
     c.fillRect(ox - 0.5, oy - 6, 1, 12);
-    const low = Math.floor(frame), high = Math.min(low + 1, frames - 1), share = frame - low;
-    const value = (i) => ((1 - share) * points[3 * low * images + i] + share * points[3 * high * images + i]) / 16384;
+    const mean = between(frame), value = (i) => mean(points, 3 * images, i) / 16384;
     const at = [...data.colors.keys()].map((i) => [value(3 * i), value(3 * i + 1), value(3 * i + 2)]);
     c.globalAlpha = 0.25;
     for (let wall = 0; wall < 3; wall++) at.forEach((p) => dot(onto(p, wall), 1.2));
@@ -51,36 +56,36 @@
     at.forEach((p, i) => { c.fillStyle = data.colors[i]; dot(p, 2.6); });
   }
 
-  function staircase(frame) {
-    const [c, width, height] = surface(stairs);
-    const logs = data.times.map(Math.log), top = data.loss[0], pad = 30;
+  function curves(canvas, { label, solid, dashed, low, top }, now) {
+    const [c, width, height] = surface(canvas), pad = 30;
     const x = (log) => pad + ((width - pad - 8) * (log - logs[0])) / (logs[frames - 1] - logs[0]);
-    const y = (loss) => 12 + (height - pad - 18) * (1 - loss / top);
+    const y = (v) => 12 + (height - pad - 18) * ((top - v) / (top - low));
+    const line = (xs, ys) => { c.beginPath(); xs.forEach((v, i) => c.lineTo(x(v), y(ys[i]))); c.stroke(); };
+    for (let k = low; k <= Math.round(top); k += Math.ceil((top - low) / 5)) c.fillText(k, 2, y(k) + 4);
+    c.fillText(label, pad, height - 8);
     c.globalAlpha = 0.5;
     c.setLineDash([2, 3]);
-    for (const tau of data.steps) { c.beginPath(); c.moveTo(x(Math.log(tau)), y(top)); c.lineTo(x(Math.log(tau)), y(0)); c.stroke(); }
+    for (const tau of data.steps) line([Math.log(tau), Math.log(tau)], [top, low]);
+    c.globalAlpha = 0.9;
+    c.setLineDash([5, 3]);
+    for (const values of dashed) line(logs, values);
     c.setLineDash([]);
-    c.globalAlpha = 1;
-    for (let k = 0; k <= Math.round(top); k += Math.ceil(top / 6)) c.fillText(k, 8, y(k) + 4);
-    c.fillText("loss against t = learning rate × step (log)", pad, height - 8);
-    c.beginPath();
-    logs.forEach((log, i) => c.lineTo(x(log), y(data.loss[i])));
     c.lineWidth = 2;
     c.strokeStyle = "#3a8fc8";
-    c.stroke();
-    const low = Math.floor(frame), high = Math.min(low + 1, frames - 1), share = frame - low;
-    const mix = (v) => (1 - share) * v[low] + share * v[high];
-    c.beginPath();
-    c.arc(x(mix(logs)), y(mix(data.loss)), 6, 0, 7);
-    c.fillStyle = "#d55e00";
-    c.fill();
-    const t = Math.exp(mix(logs)), taken = data.steps.filter((tau) => tau <= t).length;
-    const shape = data.shapes[taken] ?? "more than can be drawn";
-    text.textContent = `t = ${t.toPrecision(2)}: ${shape}, loss ${mix(data.loss).toFixed(2)}`;
-    slider.setAttribute("aria-valuetext", text.textContent);
+    for (const values of solid) line(logs, values);
+    c.strokeStyle = "#d55e00";
+    line([now, now], [top, low]);
   }
 
-  function draw() { slider.value = at; cloud(at); staircase(at); }
+  function draw() {
+    const mean = between(at), now = mean(logs), t = Math.exp(now);
+    slider.value = at;
+    cloud(at);
+    panels.forEach((canvas, i) => curves(canvas, data.panels[i], now));
+    const shape = data.shapes[data.steps.filter((tau) => tau <= t).length] ?? "more than can be drawn";
+    text.textContent = `t = ${t.toPrecision(2)}: ${shape}, loss ${mean(data.panels[0].solid[0]).toFixed(2)}`;
+    slider.setAttribute("aria-valuetext", text.textContent);
+  }
   function stop() { running = false; play.textContent = "Play"; }
   function tick(now) {
     if (!running) return;
