@@ -28,9 +28,10 @@ def film(record: records.Record) -> str:
     )
     images = record.provenance["parameters"]["n_images"]
     about = (
-        f"A ResNet-18 learns without labels: the embeddings of {images} natural images on three "
-        "axes that stay where they are, beside the loss and the eigenvalues that it sees, while Barlow Twins trains "
-        "the network from a small start. A point, a line, a surface, a solid: one more dimension with each step down. "
+        f"A ResNet-18 learns without labels: the embeddings of {images} natural images on three axes that stay where "
+        "they are, while Barlow Twins trains the network from a small start, and beside them the loss and the "
+        "eigenvalues that it sees. The first step down is the constant, on which all images agree; with each step "
+        "after it they take up one more dimension: a point, a line, a surface, a solid. "
         f"[Chapter {record.chapter.id[:2].lstrip('0')}]({chapter}.ipynb) tells how."
     )
     return f"````{{raw}} html\n{played._repr_html_()}\n````\n\n{about}"
