@@ -34,6 +34,8 @@ class Claim:
         relation: "equal", "at least" or "at most".
         inside: whether the theory claims this at all for the given parameters and draws.
         note: what else a reader should know, e.g. how many seeds lie inside the theory's domain.
+        published: the number that the paper itself reports for this statement; None where it reports none.
+        published_source: where that was read, e.g. "simon2023stepwise, Figure 1 A, digitised".
     """
 
     id: str
@@ -45,6 +47,8 @@ class Claim:
     relation: str = "equal"
     inside: bool = True
     note: str = ""
+    published: float | None = None
+    published_source: str = ""
 
     @property
     def verdict(self) -> str:
@@ -53,12 +57,28 @@ class Claim:
             return "outside"
         if math.isnan(self.measured):
             return "fails"
-        held = RELATIONS[self.relation](self.measured, self.predicted, self.tolerance)
-        return "holds" if held else "fails"
+        return "holds" if self._is_met_by(self.measured) else "fails"
+
+    @property
+    def published_verdict(self) -> str:
+        """ "agrees" or "differs": the published number against what theory asks; "" without such a number."""
+        if self.published is None:
+            return ""
+        return "agrees" if self._is_met_by(self.published) else "differs"
+
+    def _is_met_by(self, number: float) -> bool:
+        return bool(RELATIONS[self.relation](number, self.predicted, self.tolerance))
 
     def to_dict(self) -> dict:
-        """For JSON: the fields and the verdict; a NaN or an infinity becomes its name."""
+        """For JSON: the fields and the verdicts; a NaN or an infinity becomes its name.
+
+        Of a published number nothing is said where there is none.
+        """
         fields = asdict(self) | {"verdict": self.verdict}
+        if self.published is None:
+            del fields["published"], fields["published_source"]
+        else:
+            fields["published_verdict"] = self.published_verdict
         return {key: _plain(value) for key, value in fields.items()}
 
 
@@ -69,14 +89,17 @@ class Group:
         claim = Group("tian2021directpred, Theorem 2", note="5 repetitions")
         claim.equal("slope", "Slope of log ‖W‖ without a predictor", measured, predicted, tolerance)
         claim.at_least("alive", "Norm of W at the end, as a share of its start", norm, 0.3)
+        claim.equal("end", "Norm of W at the end", norm, 1, 0.1, published=1.02, published_source="…, Figure 3")
 
     Attributes:
         source, inside, note: of each ``Claim``; a verb takes them by name where one claim differs.
+        published_source: of each claim that is given a number by ``published=…``; also taken by name.
     """
 
     source: str
     inside: bool = True
     note: str = ""
+    published_source: str = ""
 
     def equal(
         self, id: str, statement: str, measured: float, predicted: float, tolerance: float, **own
@@ -97,8 +120,12 @@ class Group:
         return self._claim(id, statement, measured, bound, tolerance, "at most", own)
 
     def _claim(self, id, statement, measured, predicted, tolerance, relation, own) -> Claim:
+        published = own.pop("published", None)
+        read_in = own.pop("published_source", self.published_source)
         shared = {"source": self.source, "inside": self.inside, "note": self.note} | own
         shared["inside"] = bool(shared["inside"])
+        if published is not None:
+            shared |= {"published": float(published), "published_source": read_in}
         numbers = float(measured), float(predicted), float(tolerance)
         return Claim(id, statement, *numbers, relation=relation, **shared)
 

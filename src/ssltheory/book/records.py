@@ -316,15 +316,17 @@ def _decoded(text: bytes, blob: bytes) -> Record:
 def _claim(stored: Any) -> Claim:
     """Raises ValueError for what no claim has stored."""
     try:
-        values = {key: value for key, value in stored.items() if key != "verdict"}
-        for key in ("measured", "predicted", "tolerance"):
+        verdicts = ("verdict", "published_verdict")
+        values = {key: value for key, value in stored.items() if key not in verdicts}
+        for key in ("measured", "predicted", "tolerance", *values.keys() & {"published"}):
             values[key] = float(values[key])
         claim = Claim(**values)
         whole = all(
             isinstance(getattr(claim, f.name), f.type)  # type: ignore[arg-type]
             for f in fields(Claim)
         )
-        if whole and claim.verdict == stored["verdict"]:
+        judged = claim.verdict, claim.published_verdict
+        if whole and judged == (stored["verdict"], stored.get("published_verdict", "")):
             return claim
     except (AttributeError, KeyError, TypeError, OverflowError):
         pass
