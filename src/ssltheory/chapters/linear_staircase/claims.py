@@ -25,7 +25,7 @@ LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory
 # Predicted to first order. Half of the tolerance on the subspace is reserved for training error.
 ALIGNMENT = 0.995
 START = 1e-3  # largest p_j(0): a small start is p_j(0) ≪ 1
-RATIO = 1.0  # of γ_1/γ_2: draws spread by a third of it, and pixels in [0, 1] are 46 away
+RATIO = 1.0  # of γ_1/γ_2; with pixels in [0, 1] it is tens away
 IMAGES = 64  # a draw of so many has the published spectrum
 OVERLAPS = ("shift", "border", "area")  # what was tried to make two crops overlap more
 PAPER = "simon2023stepwise"
@@ -83,8 +83,8 @@ def known_errors(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 def foreseen_times(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Theory's step times, ``(n_seeds, d)``."""
-    seeds = range(len(arrays["gamma"]))
-    return np.stack([solution(arrays, seed).step_times.numpy() for seed in seeds])
+    n_seeds, d = arrays["start"].shape[:2]
+    return np.stack([solution(arrays, seed, d).step_times.numpy() for seed in range(n_seeds)])
 
 
 def growth_rates(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -199,7 +199,7 @@ def _known(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
 
 
 def _published(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
-    """The figure's one draw among ours."""
+    """The figure's one draw among ours; number by number where there are no more images than the caption says."""
     gamma, d = arrays["gamma"][:, : len(published.GAMMA)], len(published.GAMMA)
     note = f"mean of {len(gamma)} draws; tolerance: 95 % of further draws"
     claim = Group(f"{PAPER}, Figure 1 A, B", note=note, published_source=published.SOURCE)
