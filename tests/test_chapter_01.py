@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from notebook_cells import rerun, run_cells, verdicts
 
-from ssltheory.book import claims, records, registry
-from ssltheory.chapters.linear_staircase import claims as linear_staircase
+from ssltheory import augmentations
+from ssltheory.book import claims, figures, records, registry
+from ssltheory.chapters.linear_staircase import claims as linear_staircase, experiment, published
 from ssltheory.errors import InputError
 from ssltheory.measure import spectra
 from ssltheory.theory import stepwise
@@ -214,3 +216,143 @@ def test_single_precision_is_red_and_double_is_not(dtype, verdict, again, monkey
     monkeypatch.setattr(stepwise, "gradient_descent", descent_in_pixels(dtype))
     found = verdicts(again(n_seeds=1, crop=4, dim=6).claims)
     assert found["step-times"] == found["eigenvalue-curves"] == verdict
+
+
+# Pairs
+
+
+def test_a_near_crop_is_near_and_both_are_of_the_image():
+    places = torch.arange(64.0).reshape(1, 1, 8, 8).expand(500, 1, 8, 8)
+    generator = torch.Generator().manual_seed(0)
+    for shift, wanted in ((0, 0), (2, 2), (3, 3), (-1, 5), (99, 5)):
+        a, b = (view[:, 0, 0, 0] for view in experiment.crop_pair(places, 3, generator, shift))
+        away = torch.stack([a // 8 - b // 8, a % 8 - b % 8]).abs()
+        assert away.amax(1).tolist() == [wanted] * 2, "uniform up to the shift, and no further"
+        for view in (a, b):
+            assert {int(view.min()), int((view // 8).max()), int((view % 8).max())} == {0, 5}
+
+
+def test_independent_crops_are_those_of_random_crop():
+    x = torch.rand(50, 3, 9, 7, dtype=torch.float64)
+    a, b = experiment.crop_pair(x, 4, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    assert torch.equal(a, augmentations.random_crop(x, 4, generator))
+    assert torch.equal(b, augmentations.random_crop(x, 4, generator))
+
+
+def test_one_view_twice_has_no_negative_mode_and_larger_ones(record, again):
+    twice = again(shift=0).arrays["gamma"]
+    assert record.arrays["gamma"].min() < -0.01
+    assert twice.min() > -1e-9
+    assert (twice[:, 1:10] > 1.1 * record.arrays["gamma"][:, 1:10]).all()
+
+
+def test_normalised_channels_have_mean_zero():
+    x = torch.randint(256, (20, 3, 4, 4), generator=torch.Generator().manual_seed(0)).byte()
+    normalised, unit = (experiment.scaled(x, pixels) for pixels in ("normalised", "unit"))
+    assert normalised.mean((0, 2, 3)).abs().max() < 1e-12
+    assert torch.equal(unit * 255, x.double())
+    ratio = unit.var((0, 2, 3)).sqrt() / normalised.var((0, 2, 3)).sqrt()
+    np.testing.assert_allclose(ratio, [0.2023, 0.1994, 0.2010])
+
+
+def test_grey_images_are_not_normalised():
+    with pytest.raises(InputError, match="take pixels=unit"):
+        records.begin(CHAPTER.id, {"pixels": "normalised"})
+
+
+# The published figure
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return records.load(ROOT / "book" / "records" / CHAPTER.id / "paper-cifar10")
+
+
+def against_the_figure(record, **arrays):
+    found = claims.evaluate(CHAPTER.id, record.arrays | arrays, record.parameters)
+    return {claim.id: claim for claim in found}
+
+
+def test_only_the_published_setting_is_compared_with_the_figure(record, kept):
+    assert not [claim for claim in record.claims if claim.published is not None]
+    told = [claim.id for claim in kept.judged_today() if claim.published is not None]
+    assert told == [f"{name}-{j}" for name in ("tau", "gamma") for j in range(1, 11)]
+
+
+def test_a_wrong_published_constant_differs(kept, monkeypatch):
+    agree = [
+        name
+        for name, claim in against_the_figure(kept).items()
+        if claim.published_verdict == "agrees"
+    ]
+    assert {"tau-1", "gamma-1"} <= set(agree)
+    for name in ("STEP_TIMES", "GAMMA"):
+        monkeypatch.setattr(published, name, 2 * getattr(published, name))
+    found = against_the_figure(kept)
+    assert {found[name].published_verdict for name in ("tau-1", "gamma-1")} == {"differs"}
+    assert {found[name].verdict for name in agree} == {"holds"}, "ours is judged by our theory"
+
+
+def test_a_wrong_factor_in_theory_is_red_beside_the_figure(kept, monkeypatch):
+    right = LinearSolution.step_times.fget
+    monkeypatch.setattr(LinearSolution, "step_times", property(lambda own: 2 * right(own)))
+    found = against_the_figure(kept)
+    assert found["tau-1"].verdict == "fails"
+    assert found["tau-1"].published_verdict == "differs"
+
+
+def test_a_growth_rate_is_read_off_the_curve():
+    t, gamma = torch.linspace(0, 3, 100), torch.tensor([2.0, 1.0])
+    curves = torch.sigmoid(8 * gamma * (t[:, None] - 1))
+    arrays = {"times": t[None].numpy(), "eigenvalues": curves[None].numpy()}
+    np.testing.assert_allclose(linear_staircase.growth_rates(arrays), [[2.0, 1.0]], rtol=1e-5)
+
+
+def test_reach_covers_ninety_five_of_a_hundred_further_draws():
+    draws = np.random.default_rng(0).standard_normal((6, 40_000))
+    inside = abs(draws[5] - draws[:5].mean(0)) <= linear_staircase.reach(draws[:5])
+    assert inside.mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_distances_are_between_the_figure_and_draws_and_among_these():
+    theirs, own = linear_staircase.distances(published.GAMMA * np.array([[1.0], [1.0], [8.0]]))
+    assert theirs == pytest.approx(np.log(2))
+    np.testing.assert_allclose(own, np.log([8**0.5, 8**0.5, 8]))
+
+
+def test_few_images_explain_the_figure_and_overlap_does_not(kept):
+    arrays = kept.arrays
+    few = arrays["images_gamma"][arrays["images_tried"] == 64]
+    all_images = np.repeat(arrays["images_gamma"][-1:], len(arrays["images_tried"]), 0)
+    assert against_the_figure(kept, images_gamma=all_images)["images"].verdict == "fails"
+    assert against_the_figure(kept, area_gamma=few)["overlap"].verdict == "fails"
+
+
+def test_the_figure_shows_the_published_steps_beside_ours(kept):
+    table = figures.drawn_csv(CHAPTER, kept.arrays)
+    for theirs in ("published: theory", "published: measured"):
+        assert table.count(f",{theirs},") == 10
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Colour noise with the spectrum of photographs, 1/f, and their contrast; grey but for a tenth."""
+    noise = torch.randn(300, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    f = torch.fft.fftfreq(32)
+    falls = (f[:, None] ** 2 + f**2 + 1 / 40**2).rsqrt()
+    field = torch.fft.ifft2(torch.fft.fft2(noise) * falls).real
+    colours = field[:, :1] + 0.3 * field[:, 1:]
+    x = (0.47 + 0.25 * colours / colours.std()).clamp(0, 1)
+    path = tmp_path_factory.mktemp("data") / "photographs.npz"
+    np.savez(path, x=(255 * x).byte().permute(0, 2, 3, 1).numpy())
+    return str(path)
+
+
+@pytest.mark.parametrize(("pixels", "verdict"), [("normalised", "holds"), ("unit", "fails")])
+def test_pixels_in_0_1_are_red(pixels, verdict, photographs, again, monkeypatch):
+    monkeypatch.setitem(published.SETTING, "dataset", photographs)
+    record = again(
+        dataset=photographs, n_images=300, pixels=pixels, crop=20, lr_fraction=0.5, whole=False
+    )
+    assert verdicts(record.claims)["gamma-ratio"] == verdict, record.arrays["gamma"][:, :4]

@@ -188,6 +188,7 @@ def staircase():
         "scan_errors": 3 * scales**0.1 * np.ones((1, 2, 1)),
         "known_measured": np.ones((2, 2)),
         "known_gamma": np.ones((2, 2)),
+        "comparable": np.array(False),
     }
 
 

@@ -113,7 +113,7 @@ def test_what_cannot_be_compared_is_refused(pair, tmp_path):
     with pytest.raises(InputError, match="two records, or two folders"):
         compare.differences(before, tmp_path / "before")
     with pytest.raises(InputError, match="two of the same chapter"):
-        compare.differences(before, ROOT / "book/records/01-linear-staircase/paper-cifar10-exact")
+        compare.differences(before, ROOT / "book/records/01-linear-staircase/paper-cifar10")
 
 
 def test_command_prints_markdown_and_json(pair):

@@ -9,6 +9,7 @@ import pytest
 
 from ssltheory.book import records, registry
 from ssltheory.chapters.class_dependent import claims as class_dependent
+from ssltheory.chapters.linear_staircase import claims as staircase
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
@@ -58,6 +59,28 @@ def test_the_map_leads_nowhere_else():
     assert linked == {c.id for c in registry.all_chapters()}
 
 
+def _finding(claim, unit):
+    """Of a claim with a published number: ours and its reach, with a mark where the published one is outside."""
+    mark = "" if claim.published_verdict == "agrees" else " ✗"
+    return f"{claim.predicted / unit:.1f} ± {claim.tolerance / unit:.1f}{mark}"
+
+
+def test_the_table_beside_the_published_figure_is_that_of_the_kept_records():
+    cells = nbformat.read(ROOT / "notebooks" / "01-linear-staircase.ipynb", as_version=4).cells
+    folder = BOOK / "records" / "01-linear-staircase"
+    names = ("paper-cifar10", "paper-cifar10-64-images")
+    judged = [{c.id: c for c in records.load(folder / name).judged_today()} for name in names]
+    rows = []
+    for mode in range(1, 11):
+        row = [str(mode)]
+        for name, unit in (("gamma", 1), ("tau", 1e-3)):
+            found = [claims[f"{name}-{mode}"] for claims in judged]
+            row += [f"{found[0].published / unit:g}", *(_finding(claim, unit) for claim in found)]
+        rows.append("| " + " | ".join(row) + " |")
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "\n".join(rows) in text, "\n".join(rows)
+
+
 def _change(arrays, name, cls=None, first=0, last=-1):
     """Points by which a class, or the mean of all, changes between two settings of a knob of chapter 14."""
     accuracy = arrays[f"{name}_accuracy"].mean(1)
@@ -74,8 +97,39 @@ def _ridge(arrays, cls):
     return _change(arrays, "ridge", cls, first=class_dependent.best(arrays["ridge_accuracy"]))
 
 
+def _draw(arrays, seed):
+    return staircase.solution(arrays, seed)
+
+
+def _rms(arrays, way, number):
+    return staircase.distances(arrays[f"{way}_gamma"][list(arrays[f"{way}_tried"]).index(number)])
+
+
 #: Words of a page with the number left out, and the number from the arrays of the kept record that they speak of.
 QUOTED = {
+    ("01-linear-staircase", "paper-cifar10"): [
+        (
+            "$\\gamma_1/\\gamma_2$ is {:.1f} in the mean",
+            lambda a: (a["gamma"][:, 0] / a["gamma"][:, 1]).mean(),
+        ),
+        ("independent crops of 500 images lie {:.2f} away", lambda a: _rms(a, "images", 500)[0]),
+        (
+            "their own draws {:.2f} from each other's mean",
+            lambda a: _rms(a, "images", 500)[1].mean(),
+        ),
+        ("within 6 pixels of the first: {:.2f}", lambda a: _rms(a, "shift", 6)[0]),
+        ("at least two pixels from the border: {:.2f}", lambda a: _rms(a, "border", 2)[0]),
+        ("a fifth of the area or more: {:.2f}", lambda a: _rms(a, "area", 0.2)[0]),
+        ("With 64 images the distance is {:.2f}", lambda a: _rms(a, "images", 64)[0]),
+        ("and {:.2f} among the draws", lambda a: _rms(a, "images", 64)[1].mean()),
+        ("$R_{{jj}}$ of only ${:.2f}\\,\\alpha$", lambda a: 1e7 * _draw(a, 4).s_0.min()),
+        ("Its largest leak is {:.1f}", lambda a: _draw(a, 4).leakage),
+        ("an alignment of {:.3f}", lambda a: a["alignment"][4]),
+        ("says {:.3f}", lambda a: _draw(a, 4).alignment),
+    ],
+    ("01-linear-staircase", "full-cifar10"): [
+        ("and {:.1f} with 2,000", lambda a: a["gamma"][:, 9].mean()),
+    ],
     ("14-class-dependent", "full-*"): [
         ("three quarters, {:.1f} points above none", lambda a: _change(a, "area", last=1)),
         ("down to 0.08 it is {:.1f} points below", lambda a: -_change(a, "area")),
@@ -86,7 +140,7 @@ QUOTED = {
         ("raised the average by {:.1f} points", lambda a: _change(a, "decay")),
         ("cars (1) lose {:.0f} points", lambda a: -_ridge(a, 1)),
         ("horses (7) {:.0f}", lambda a: -_ridge(a, 7)),
-    ]
+    ],
 }
 
 

@@ -18,7 +18,7 @@ def kept():
     return [
         (f"book/records/{chapter}/{name}", records.load(ROOT / "book" / "records" / chapter / name))
         for chapter, name in (
-            ("01-linear-staircase", "paper-cifar10-exact"),
+            ("01-linear-staircase", "paper-cifar10"),
             ("03-embedding-dimensions", "network-digits"),
         )
     ]
@@ -44,10 +44,18 @@ def test_a_row_a_claim(kept):
     assert len(rows) == sum(len(record.judged_today()) for _, record in kept)
     first = rows[0]
     assert (first.chapter, first.claim) == ("01-linear-staircase", "step-times")
-    assert first.setting == "paper settings, substitute data"
+    assert first.setting == "paper scale"
     assert first.data == kept[0][1].provenance["data"]["name"]
     assert first.verdict == "holds"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", first.date)
+
+
+def test_the_papers_settings_on_other_data_are_called_so(kept):
+    _, record = kept[0]
+    other = record.provenance | {"data": record.provenance["data"] | {"name": "stand-in"}}
+    assert (
+        scoreboard.setting(replace(record, provenance=other)) == "paper settings, substitute data"
+    )
 
 
 def test_markdown_links_to_the_line_and_cites(kept):
@@ -65,7 +73,8 @@ def test_json_is_whole(kept):
     content = json.loads(scoreboard.to_json(rows))
     assert sum(content["counts"].values()) == len(content["claims"]) == len(rows)
     assert content["claims"][0]["predicted"] == 0.0
-    assert "01-linear-staircase" in content["missing_paper_scale"]
+    assert "01-linear-staircase" not in content["missing_paper_scale"]
+    assert "03-embedding-dimensions" in content["missing_paper_scale"]
 
 
 def test_a_published_number_stands_beside_theory_with_its_own_verdict(told):

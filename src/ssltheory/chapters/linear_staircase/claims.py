@@ -7,21 +7,27 @@ bound                      | set when, on which seeds
 -------------------------- | -----------------------------------------------
 LEAKAGE, ALIGNMENT, START  | after looking at draws of this kind
 tolerances of the claims   | before any draw had been seen
+RATIO, IMAGES              | after looking at draws of this kind
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 
 from ssltheory.book.claims import Claim, Group
-from ssltheory.chapters.linear_staircase import Parameters
+from ssltheory.chapters.linear_staircase import Parameters, published
+from ssltheory.measure import spectra
 from ssltheory.theory.stepwise import LinearSolution, linear_barlow_twins
 
 LEAKAGE = 1.0  # at a leak of one a later mode has overtaken the one that theory says comes next
 # Predicted to first order. Half of the tolerance on the subspace is reserved for training error.
 ALIGNMENT = 0.995
 START = 1e-3  # largest p_j(0): a small start is p_j(0) ≪ 1
+RATIO = 1.0  # of γ_1/γ_2; with pixels in [0, 1] it is tens away
+IMAGES = 64  # a draw of so many has the published spectrum
+OVERLAPS = ("shift", "border", "area")  # what was tried to make two crops overlap more
 PAPER = "simon2023stepwise"
 
 
@@ -75,12 +81,53 @@ def known_errors(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.abs(arrays["known_measured"] / arrays["known_gamma"] - 1).max(1)
 
 
+def foreseen_times(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Theory's step times, ``(n_seeds, d)``."""
+    n_seeds, d = arrays["start"].shape[:2]
+    return np.stack([solution(arrays, seed, d).step_times.numpy() for seed in range(n_seeds)])
+
+
+def growth_rates(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """γ_j as one reads it off a measured curve: log 9 / 8 over the time from p_j = 1/4 to 3/4, ``(n_seeds, d)``."""
+    rates = []
+    for times, curves in zip(arrays["times"], arrays["eigenvalues"], strict=True):
+        measured = torch.from_numpy(times), torch.from_numpy(curves)
+        early, late = (spectra.step_times(*measured, level).numpy() for level in (0.25, 0.75))
+        rates.append(np.log(9) / (8 * (late - early)))
+    return np.array(rates)
+
+
+def reach(values: np.ndarray) -> np.ndarray:
+    """How far from the mean of n draws one more lies at most, in 95 of 100 cases: ``(n, ...)`` -> ``(...)``."""
+    n = len(values)
+    return stdtrit(n - 1, 0.975) * values.std(0, ddof=1) * (1 + 1 / n) ** 0.5
+
+
+def distances(gamma: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far the published spectrum lies from the mean of n draws, and each of these from the mean of the others.
+
+    The root of the mean square, over the modes, of differences in log γ_j.
+
+    Args:
+        gamma: ``(n, d)``.
+
+    Returns:
+        The published one's, and ``(n,)``.
+    """
+    log, n = np.log(gamma), len(gamma)
+    others = (log.sum(0) - log) / (n - 1)
+    away = np.log(published.GAMMA) - log.mean(0)
+    return float((away**2).mean() ** 0.5), ((log - others) ** 2).mean(1) ** 0.5
+
+
 # Claims
 
 
 def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]:
     """Theory against measurement, the worst repetition of those inside the theory's domain."""
-    return [*_modes(arrays, parameters.dim), *_exponents(arrays), *_known(arrays)]
+    own = [*_modes(arrays, parameters.dim), *_exponents(arrays), *_known(arrays)]
+    comparable = bool(arrays["comparable"]) and len(arrays["gamma"]) > 1
+    return [*own, *_published(arrays), *_spectra(arrays)] if comparable else own
 
 
 def _modes(arrays: dict[str, np.ndarray], dim: int) -> Iterator[Claim]:
@@ -149,3 +196,54 @@ def _known(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
     for name, error in zip(("extent", "amplitude"), known_errors(arrays), strict=True):
         words = f"Largest relative error of the two eigenvalues of Γ on the synthetic set “{name}”"
         yield claim.equal(f"known-{name}", words, error, 0, 0.01)
+
+
+def _published(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    """The figure's one draw among ours; number by number where there are no more images than the caption says."""
+    gamma, d = arrays["gamma"][:, : len(published.GAMMA)], len(published.GAMMA)
+    note = f"mean of {len(gamma)} draws; tolerance: 95 % of further draws"
+    claim = Group(f"{PAPER}, Figure 1 A, B", note=note, published_source=published.SOURCE)
+
+    words = "Ratio γ_1/γ_2, theory's being that of the figure"
+    ratio, theirs = (gamma[:, 0] / gamma[:, 1]).mean(), published.GAMMA[0] / published.GAMMA[1]
+    yield claim.equal(
+        "gamma-ratio", words, ratio, theirs, RATIO, note=f"mean of {len(gamma)} draws"
+    )
+
+    foreseen, measured = foreseen_times(arrays), arrays["step_times"].mean(0)
+    near, theirs = reach(foreseen), published.STEP_TIMES
+    for j in range(d):
+        numbers = measured[j], foreseen[:, j].mean(), near[j]
+        yield claim.equal(f"tau-{j + 1}", f"Step time τ_{j + 1}", *numbers, published=theirs[j])
+
+    measured, theirs = growth_rates(arrays).mean(0), published.GAMMA
+    near = reach(gamma) + published.GAMMA_ERROR * theirs
+    for j in range(d):
+        words = f"γ_{j + 1}, measured as the rate at which mode {j + 1} rises"
+        numbers = measured[j], gamma[:, j].mean(), near[j]
+        yield claim.equal(f"gamma-{j + 1}", words, *numbers, published=theirs[j])
+
+
+def _spectra(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
+    """Whether pairs can be taken in a way that makes the published spectrum a draw like ours."""
+
+    def apart(gamma: np.ndarray) -> float:
+        theirs, own = distances(gamma)
+        return theirs / own.max()
+
+    n_images, by_images = arrays["images_tried"], arrays["images_gamma"]
+    note = f"{len(arrays['gamma'])} draws; distance of a draw: rms over the modes of log γ_j against the others' mean"
+    claim = Group("ours", note=note)
+
+    ways = [arrays[f"{name}_gamma"] for name in OVERLAPS]
+    words = (
+        f"Distance of the published spectrum from draws of {n_images[-1]} images, at the overlap that brings it "
+        "nearest, over that of the farthest draw"
+    )
+    inside = n_images[-1] >= published.N_IMAGES
+    nearest = min(apart(gamma) for way in ways for gamma in way)
+    yield claim.at_least("overlap", words, nearest, 1, inside=inside)
+
+    for gamma in by_images[n_images == IMAGES]:
+        words = f"The same from draws of {IMAGES} images, independent crops"
+        yield claim.at_most("images", words, apart(gamma), 1)
