@@ -13,6 +13,11 @@ from ssltheory.chapters.linear_staircase import claims as staircase
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
+MARGIN = 20  # of the map, around its groups
+NUMBERS = (
+    "sixteen seventeen eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four"
+)
+NUMBERS = dict(enumerate(NUMBERS.split(), start=16))
 
 
 def _names_in_code() -> set[str]:
@@ -79,6 +84,42 @@ def test_the_table_beside_the_published_figure_is_that_of_the_kept_records():
         rows.append("| " + " | ".join(row) + " |")
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "\n".join(rows) in text, "\n".join(rows)
+
+
+def test_the_map_says_how_many_chapters_it_has():
+    text, count = (BOOK / "map.md").read_text(encoding="utf-8"), len(registry.all_chapters())
+    word = NUMBERS[count]
+    assert f"\n{word.capitalize()} chapters, " in text, f"begin book/map.md with {word} chapters"
+    assert f'aria-label="Map of the {word} chapters;' in text, f"the map's label: {word} chapters"
+    assert text.count('class="map-node"') == count
+    assert len(re.findall(r"^\| \[\d\d\]", text, re.M)) == count
+
+
+def test_every_box_of_the_map_lies_in_one_group_on_no_other_and_the_groups_in_the_picture():
+    text = (BOOK / "map.md").read_text(encoding="utf-8")
+    view = tuple(map(int, re.findall(r"viewBox=\"([\d ]+)\" role", text)[0].split()))
+    groups, nodes = _rectangles(text, "map-group"), _rectangles(text, "map-node")
+    assert min(left for left, *_ in groups) == min(top for _, top, *_ in groups) == MARGIN
+    right, bottom = max(group[2] for group in groups), max(group[3] for group in groups)
+    assert view == (0, 0, right + MARGIN, bottom + MARGIN), "the map's viewBox"
+    for node in nodes:
+        assert sum(_holds(group, node) for group in groups) == 1, node
+        assert sum(_meets(node, other) for other in nodes) == 1, node  # itself
+
+
+def _rectangles(text: str, kind: str) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of the rectangles of a class."""
+    sizes = r'x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"'
+    every = re.findall(rf'<rect class="{kind}" {sizes}', text)
+    return [(x, y, x + w, y + h) for x, y, w, h in (map(int, numbers) for numbers in every)]
+
+
+def _holds(outer, inner) -> bool:
+    return all(outer[i] <= inner[i] and inner[i + 2] <= outer[i + 2] for i in (0, 1))
+
+
+def _meets(one, other) -> bool:
+    return all(one[i] < other[i + 2] and other[i] < one[i + 2] for i in (0, 1))
 
 
 def _change(arrays, name, cls=None, first=0, last=-1):

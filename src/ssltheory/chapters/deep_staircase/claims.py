@@ -3,11 +3,13 @@
 Barlow Twins sees the uncentred C, whose first mode is the constant; VICReg and dot-product SimCLR see the
 covariance. Each loss is judged by the spectrum that it sees. How a step is told from its neighbours is ours.
 
-What is derived (``theory.plateaus``) has tolerances of two percent of the start for Barlow Twins and VICReg, of 0.05 for
-that of SimCLR, of a tenth of a mode for the plateaus of Barlow Twins, and of five and ten percent of those of VICReg.
-They were set before any kept record was made, but for the start of Barlow Twins: that was a tenth of a mode at first, and
-the ResNet-18's start, × 0.2, lies 0.11 below d, because an embedding of that size has taken so much off already. The bounds of the scores are ours. They were set on seeds 10 to 14 of small networks at two
-scales, digits and CIFAR-10 at 16×16, and are the same at all scales; kept records begin with seed 0.
+What is derived (``theory.plateaus``) has these tolerances: two percent of the start for Barlow Twins and VICReg, 0.05
+for that of SimCLR, a tenth of a mode for the plateaus of Barlow Twins, five and ten percent for those of VICReg. They
+were set before any kept record was made, but for the start of Barlow Twins: that was a tenth of a mode at first, and
+the start of the ResNet-18, × 0.2, lies 0.11 below d, because an embedding of that size has taken so much off already.
+
+The bounds of the scores are ours. They were set on seeds 10 to 14 of small networks at two scales, digits and CIFAR-10
+at 16×16, and are the same at all scales; kept records begin with seed 0.
 
 bound                   | seen on the seeds that set it
 ----------------------- | ----------------------------------------------------------------------
