@@ -26,9 +26,9 @@ NETWORK = {
     "model": "mlp",
     "n_seeds": 1,
     "dim": 4,
-    "net_steps": 800,
+    "net_steps": 1600,
     "net_width": 64,
-    "net_lr": 0.02,
+    "net_lr": 0.05,
 }
 NETWORK |= {"n_images": 48, "resolution": 8, "crop": 6}
 RESNET = {"model": "resnet18", "augment": "standard", "n_images": 4, "resolution": 16, "crop": 16}
