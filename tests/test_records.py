@@ -206,7 +206,7 @@ def test_a_published_number_is_stored_and_one_with_another_verdict_is_refused():
     unlike += [{k: v for k, v in stored.items() if k != "published_verdict"}]
     unlike += [claim().to_dict() | {"published_verdict": "differs"}]
     for row in unlike:
-        with pytest.raises(ValueError, match="one of its claims is none"):
+        with pytest.raises(ValueError, match="one of its claims is incomplete or was changed"):
             records._claim(row)
 
 
