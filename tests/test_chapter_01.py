@@ -1,5 +1,7 @@
 """Chapter 01: its claims hold as its own cells measure them, and each planted fault turns a named one red."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -219,6 +221,13 @@ def test_single_precision_is_red_and_double_is_not(dtype, verdict, again, monkey
 
 
 # Pairs
+
+
+@pytest.mark.parametrize("module", [experiment, published])
+def test_examples_run(module):
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert not failed
 
 
 def test_a_near_crop_is_near_and_both_are_of_the_image():
