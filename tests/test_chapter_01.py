@@ -284,7 +284,7 @@ def against_the_figure(record, **arrays):
 
 
 def test_only_the_published_setting_is_compared_with_the_figure(record, kept):
-    assert not [claim for claim in record.claims if claim.published is not None]
+    assert "gamma-ratio" not in verdicts(record.claims)
     told = [claim.id for claim in kept.judged_today() if claim.published is not None]
     assert told == [f"{name}-{j}" for name in ("tau", "gamma") for j in range(1, 11)]
 

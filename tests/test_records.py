@@ -218,7 +218,7 @@ def test_provenance_of_a_real_run(tiny_run: Path):
     assert set(p["versions"]) == {"python", *provenance.LIBRARIES}
     assert p["seconds"] > 0
     assert p["peak_memory_bytes"] > 10**6
-    assert {"notebook", "cells", "gradient_descent", "Source", "random_crop"} <= p["code"].keys()
+    assert {"notebook", "cells", "gradient_descent", "Source", "resized_crop"} <= p["code"].keys()
     assert not {"begin", "draw", "InputError", "track"} & p["code"].keys()
 
 
