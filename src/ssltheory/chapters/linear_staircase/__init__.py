@@ -17,7 +17,7 @@ class Parameters(Settings):
     n_images: int = at(1797, tiny=400, full=2000, paper=500, ge=2, means="images drawn, two random crops each")
     pixels: Literal["unit", "normalised"] = at(
         "unit", full="normalised", paper="normalised",
-        means="between 0 and 1, or less channel means and over (.2023, .1994, .2010)",
+        means="in [0, 1], or each channel less its mean, over a constant",
     )
     crop: int = at(6, tiny=4, full=20, paper=20, ge=1, means="side of the crops in pixels")
     shift: int = at(-1, ge=-1, means="the second crop lies at most so many pixels from the first; -1: anywhere")

@@ -204,22 +204,24 @@ def _published(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
     note = f"mean of {len(gamma)} draws; tolerance: 95 % of further draws"
     claim = Group(f"{PAPER}, Figure 1 A, B", note=note, published_source=published.SOURCE)
 
-    words = "Ratio γ_1/γ_2, theory's being that of the figure"
+    words = "Ratio γ_1/γ_2, against that of the figure"
     ratio, theirs = (gamma[:, 0] / gamma[:, 1]).mean(), published.GAMMA[0] / published.GAMMA[1]
-    yield claim.equal(
-        "gamma-ratio", words, ratio, theirs, RATIO, note=f"mean of {len(gamma)} draws"
-    )
+    own = {"source": published.SOURCE, "note": f"mean of {len(gamma)} draws"}
+    yield claim.equal("gamma-ratio", words, ratio, theirs, RATIO, **own)
+    if arrays["images_tried"][-1] > published.N_IMAGES:
+        return
 
     foreseen, measured = foreseen_times(arrays), arrays["step_times"].mean(0)
     near, theirs = reach(foreseen), published.STEP_TIMES
     for j in range(d):
         numbers = measured[j], foreseen[:, j].mean(), near[j]
-        yield claim.equal(f"tau-{j + 1}", f"Step time τ_{j + 1}", *numbers, published=theirs[j])
+        words = f"Step time of mode {j + 1}, measured and foreseen"
+        yield claim.equal(f"tau-{j + 1}", words, *numbers, published=theirs[j])
 
     measured, theirs = growth_rates(arrays).mean(0), published.GAMMA
     near = reach(gamma) + published.GAMMA_ERROR * theirs
     for j in range(d):
-        words = f"γ_{j + 1}, measured as the rate at which mode {j + 1} rises"
+        words = f"γ_{j + 1}, measured as the rate at which its mode rises"
         numbers = measured[j], gamma[:, j].mean(), near[j]
         yield claim.equal(f"gamma-{j + 1}", words, *numbers, published=theirs[j])
 
