@@ -86,5 +86,5 @@ CHAPTER = Chapter(
             "scaling are ours."
         ),
     },
-    seconds={"tiny": 6, "quick": 14, "full": 60, "paper": 180},
+    seconds={"tiny": 6, "quick": 14, "full": 60, "long": 1500, "paper": 180},
 )

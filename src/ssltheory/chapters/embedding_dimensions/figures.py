@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from importlib import resources
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -237,7 +238,7 @@ def write_gif(arrays: dict[str, np.ndarray], path: str | os.PathLike) -> None:
     frames, points, loss = film.frames(), film.points(), arrays["loss"][0]
     times = arrays["times"][0]
     figure = plt.figure(figsize=(6.4, 3.2), dpi=100)
-    left, right = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
     scene, (above, below) = left.subplots(), right.subplots(2, 1, sharex=True)
     above.plot(times[frames], loss[frames], color=COLORS["barlow_twins"])
     above.set(xscale="log", ylabel="loss")
@@ -255,7 +256,13 @@ def write_gif(arrays: dict[str, np.ndarray], path: str | os.PathLike) -> None:
             mark.set_xdata([times[frames[i]]] * 2)
         return marks
 
-    FuncAnimation(figure, draw, frames=len(frames)).save(path, PillowWriter(fps=FRAMES))
+    draw(0)
+    figure.canvas.draw()
+    figure.set_layout_engine(
+        "none"
+    )  # as it is now, in all frames: to lay each out anew takes most of the time
+    animation = FuncAnimation(figure, draw, frames=len(frames))
+    animation.save(Path(path), PillowWriter(fps=FRAMES), dpi=120)
     plt.close(figure)
 
 
