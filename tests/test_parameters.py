@@ -82,7 +82,7 @@ def test_a_scale_that_is_none_or_that_the_chapter_lacks_is_refused():
 
 
 def test_scale_is_told_by_the_settings_alone():
-    for scale in SCALES:
+    for scale in scales.names(SMALL):
         values = scales.values(SMALL, scale) | {"dataset": "x", "seed": 3, "out": "y"}
         assert scales.scale_of(SMALL, SMALL.parse(values)) == scale
     assert scales.scale_of(SMALL, SMALL.parse({"n": 7})) == "custom"
