@@ -77,7 +77,7 @@ def spectrum(
 
 
 def published_figure(arrays: dict[str, np.ndarray]) -> Figure:
-    """The published runs beside ours, mode by mode: onsets in units of the first, and the loss on each tread."""
+    """The published runs beside ours, mode by mode: onsets in units of the first, and the loss on each plateau."""
     methods = arrays["methods"].tolist()
     size = (max(4.4, 3.3 * len(methods)), 5.4)
     figure, axes = plt.subplots(2, len(methods), sharex="col", figsize=size, squeeze=False)
@@ -93,11 +93,11 @@ def published_figure(arrays: dict[str, np.ndarray]) -> Figure:
             strict=True,
         ):
             when = onsets(times, lam, published.LEVEL[method])
-            tread = readings.treads(times, loss, when)
+            plateau = readings.plateaus(times, loss, when)
             when = np.sort(when[np.isfinite(when)])
             own = {"color": COLORS[method], "marker": "o", "mfc": "none", "ls": ""}
             above.plot(np.arange(1, len(when) + 1), when / when[:1], **own)
-            below.plot(np.arange(len(tread)), tread, **own)
+            below.plot(np.arange(len(plateau)), plateau, **own)
         above.plot([], [], **own, label="ours, each seed")
         above.set(yscale="log", title=NAMES[method])
         below.set_xlabel("mode $k$")

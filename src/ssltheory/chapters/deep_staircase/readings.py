@@ -1,4 +1,4 @@
-"""Readings of chapter 02's records: curves, onsets, treads, and how clearly modes come one by one."""
+"""Readings of chapter 02's records: curves, onsets, plateaus, and how clearly modes come one by one."""
 
 from collections.abc import Callable
 
@@ -59,8 +59,8 @@ def onsets(times: np.ndarray, eigenvalues: np.ndarray, level: float) -> np.ndarr
     return _crossings(times, eigenvalues, level)
 
 
-def treads(times: np.ndarray, loss: np.ndarray, onsets: np.ndarray) -> np.ndarray:
-    """Loss of the tread with k modes, from k = 0 on: the last record before onset k + 1.
+def plateaus(times: np.ndarray, loss: np.ndarray, onsets: np.ndarray) -> np.ndarray:
+    """Loss of the plateau with k modes, from k = 0 on: the last record before onset k + 1.
 
     ``(T,), (T,), (d,) -> (modes,)``.
     """
