@@ -7,6 +7,7 @@ shape stand in for CIFAR-10.
 
 import json
 import tempfile
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import torch
 
 from benchmarks.harness import Comparison, arguments, compare, report
 from ssltheory import train
+from ssltheory.book import registry, scales
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = "02-deep-staircase"
@@ -39,16 +41,17 @@ def functions(out: Path, **parameters) -> dict:
     raise ValueError(f"no cell of {CHAPTER} trains")
 
 
-def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
+def cost(name: str, out: Path, parameters: dict, chosen: Namespace) -> Comparison:
     """The training from the small start with its records against one without."""
-    steps = max(1, names["steps"] // share)
-    names["steps"] = steps
-    thinned = set(np.linspace(0, steps, max(2, 70 // share)).round().astype(int))
+    whole = parameters.get("steps") or scales.standard(registry.find(CHAPTER), "quick").steps
+    steps = max(1, whole // chosen.share)
+    names = functions(out, **parameters | {"steps": steps, "device": chosen.device})
+    thinned = set(np.linspace(0, steps, max(2, 70 // chosen.share)).round().astype(int))
     method, drawn = names["methods"][0], [names["views_and_probe"](s) for s in names["run"].seeds]
 
     def training(observe_steps):
         def work():
-            descent = partial(_train, observe_steps=observe_steps)
+            descent = partial(_train, at=observe_steps)
             names["train"] = SimpleNamespace(**vars(train) | {"train": descent})
             return names["repetitions"](method, "small", drawn)
 
@@ -67,7 +70,7 @@ def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
         training(thinned),
         {"without records": training(set())},
         agree,
-        rounds=rounds,
+        rounds=chosen.rounds,
         items=steps,
         aims={"without records": round(1 / (1 + COST), 3)},
         device=str(names["run"].device),
@@ -81,9 +84,9 @@ def cost(name: str, names: dict, share: int, rounds: int) -> Comparison:
     return comparison
 
 
-def _train(*arguments, observe_steps: set[int], **settings) -> train.Result:
-    """``train.train`` with records at these steps."""
-    return train.train(*arguments, **settings | {"observe_steps": observe_steps})
+def _train(*arguments, at: set[int], **settings) -> train.Result:
+    """``train.train`` with records at these steps in the place of the notebook's."""
+    return train.train(*arguments, **settings | {"observe_steps": at})
 
 
 def main() -> None:
@@ -101,8 +104,7 @@ def main() -> None:
         runs = {"chapter 02, quick": {}, "chapter 02, fresh views": fresh}
         comparisons = []
         for name, parameters in runs.items():
-            names = functions(Path(folder, "run"), **parameters, device=chosen.device)
-            comparisons.append(cost(name, names, chosen.share, chosen.rounds))
+            comparisons.append(cost(name, Path(folder, "run"), parameters, chosen))
     report("tracking", comparisons, chosen.device, chosen.out)
 
 

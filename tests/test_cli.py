@@ -450,7 +450,7 @@ def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeyp
     run = mock.Mock(chapter=registry.find(CHAPTER), provenance={"scale": scale})
     run.judged_today.return_value = [red]
     monkeypatch.setattr(pages.scoreboard, "kept", lambda base: kept)
-    for name in ("shutil", "appendices", "_jupyter_book", "_hold_to"):
+    for name in ("shutil", "appendices", "landing", "_jupyter_book", "_hold_to"):
         monkeypatch.setattr(pages, name, mock.Mock())
     for name in ("_write_chapter", "_write_downloads", "_write_scoreboard", "_write_sweeps"):
         monkeypatch.setattr(pages, name, mock.Mock())
