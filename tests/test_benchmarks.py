@@ -56,10 +56,10 @@ def test_the_gpu_benchmark_says_that_it_needs_one(bench, tmp_path, capsys, devic
     assert not list(tmp_path.iterdir())
 
 
-def test_tracking_runs_the_notebooks_cells_with_and_without_records(bench, tmp_path, capsys):
+def test_tracking_runs_the_notebooks_cells_with_all_records_and_with_one(bench, tmp_path, capsys):
     out = tmp_path / "tracking.json"
     bench("tracking", "--share", 250, "--rounds", 2, "--out", out)
     comparisons = json.loads(out.read_text())["comparisons"]
-    assert [c["peer"] for c in comparisons] == ["without records"] * 2
+    assert [c["peer"] for c in comparisons] == ["one record"] * 2
     assert [c["items"] for c in comparisons] == [10, 10]
     assert "random images stand in" in capsys.readouterr().out
