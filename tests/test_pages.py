@@ -78,28 +78,67 @@ def read_by_others(page) -> list[str]:
     page.evaluate(AXE_SCRIPT)
     theme = page.locator("html").get_attribute("data-theme")
     found = [] if theme == "light" else [f"the theme is {theme}"]
-    found += findings(page)
+    found += findings(page) + too_faint(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme == 'dark'")
-    found += findings(page, "color-contrast", "link-in-text-block")
+    found += findings(page, "link-in-text-block") + too_faint(page)
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(500)  # the theme looks 0.3 s after a change for what scrolls now
     return found + findings(page, "scrollable-region-focusable")
 
 
 def findings(page, *rules: str) -> list[str]:
-    """What axe-core has against a page as it stands, by some rules or by all."""
+    """What axe-core has against a page as it stands, by some rules or by all but that of contrast."""
     page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")
     # For a rule that is off by default axe-core would fetch style sheets, from addresses that it guesses wrong.
-    options = {"resultTypes": ["violations"], "preload": {"assets": ["media"]}}
-    options |= (
-        {"runOnly": rules} if rules else {"rules": {rule: {"enabled": False} for rule in EXCLUDED}}
-    )
+    options = {"preload": {"assets": ["media"]}}
+    off = {rule: {"enabled": False} for rule in (*EXCLUDED, "color-contrast")}
+    options |= {"runOnly": rules} if rules else {"rules": off}
+    return _violations(page, "document", options)
+
+
+# The first element of each way in which a page's text looks. The contrast of one is that of all the others, and
+# axe-core takes a minute for every element of a long page.
+LOOKS = """
+(() => {
+  const first = new Map(), backgroundOf = element => getComputedStyle(element).backgroundColor;
+  for (const element of document.body.querySelectorAll('*')) {
+    if (![...element.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim())) continue;
+    const {color, opacity, fontSize, fontWeight} = getComputedStyle(element);
+    let behind = element;
+    while (behind.parentElement && backgroundOf(behind) === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+    const {tagName, className} = element;
+    const look = [tagName, className, color, opacity, fontSize, fontWeight, backgroundOf(behind)].join('|');
+    if (!first.has(look)) first.set(look, element);
+  }
+  return {include: [...first.values()]};
+})()
+"""
+
+
+def too_faint(page) -> list[str]:
+    """The text of a page, one element of each look, that axe-core finds hard to tell from what is behind it."""
+    page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")
+    return _violations(page, LOOKS, {"runOnly": ["color-contrast"]})
+
+
+def _violations(page, context: str, options: dict) -> list[str]:
+    options |= {"resultTypes": ["violations"]}
+    found = page.evaluate(f"options => axe.run({context.strip()}, options)", options)
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:120]}: {node['failureSummary']}"
-        for rule in page.evaluate("options => axe.run(options)", options)["violations"]
+        for rule in found["violations"]
         for node in rule["nodes"]
     ]
+
+
+def test_text_that_is_too_faint_is_found_wherever_it_stands(page, site):
+    visit(page, site + "book/scoreboard.html")
+    page.evaluate(AXE_SCRIPT)
+    assert not too_faint(page)
+    page.locator("#scoreboard tbody td").last.evaluate("cell => cell.style.color = '#bbb'")
+    found = too_faint(page)
+    assert found and all("foreground color: #bbbbbb" in one for one in found)
 
 
 def bytes_received(page) -> list[int]:
