@@ -34,10 +34,10 @@ class Parameters(Settings):
     net_width: int = at(
         256, tiny=32, long=512, ge=1, means="mlp: units of both hidden layers; resnet18: of the projector's"
     )
-    net_scale: float = at(0.3, long=0.2, gt=0, means="networks: factor on every parameter of the standard start")
-    net_lr: float = at(0.005, tiny=0.01, full=0.001, long=0.006, paper=0.001, gt=0, means="networks: learning rate")
+    net_scale: float = at(0.3, long=0.35, gt=0, means="networks: factor on every parameter of the standard start")
+    net_lr: float = at(0.005, tiny=0.01, full=0.001, long=0.012, paper=0.001, gt=0, means="networks: learning rate")
     net_steps: int = at(
-        1600, tiny=200, full=8000, long=380, paper=8000, ge=1, means="networks: steps of gradient descent"
+        1600, tiny=200, full=8000, long=600, paper=8000, ge=1, means="networks: steps of gradient descent"
     )
     bfloat16: bool = at(False, long=True, means="networks train in bfloat16; what is measured never is")
     n_seeds: int = at(5, tiny=2, long=1, ge=1, le=100, means="repetitions, each with its own images, views and start")
@@ -86,5 +86,5 @@ CHAPTER = Chapter(
             "scaling are ours."
         ),
     },
-    seconds={"tiny": 6, "quick": 14, "full": 60, "long": 1500, "paper": 180},
+    seconds={"tiny": 6, "quick": 14, "full": 60, "long": 2100, "paper": 180},
 )
