@@ -140,4 +140,4 @@ def verdicts(claims: list[Claim]) -> dict[str, str]:
 
 
 def red(claims: list[Claim]) -> set[str]:
-    return {claim.id for claim in claims if claim.verdict == "fails"}
+    return {claim.id for claim in claims if claim.verdict in ("fails", "not seen")}

@@ -74,7 +74,7 @@ def stl10(tmp_path, monkeypatch):
 def test_every_claim_holds(record):
     """But for the dip: this repetition begins with fewer dimensions than its bound."""
     found = verdicts(record.claims)
-    assert found.pop("barlow_twins-dip") == "outside"
+    assert found.pop("barlow_twins-dip") == "undecided"
     assert list(found.values()) == ["holds"] * 9, record.claims
 
 
@@ -114,7 +114,7 @@ def test_score_tells_steps_from_a_common_rise():
 def test_a_standard_start_passed_as_small_is_red(tmp_path):
     wrong = {"init_scale_barlow_twins": 0.99, "lr_barlow_twins": 2e-4, "lr_standard": 1.0}
     found = verdicts(run(tmp_path, **SMALLER | wrong).claims)
-    assert found["barlow_twins-separated"] == found["barlow_twins-more-steps"] == "fails"
+    assert found["barlow_twins-separated"] == found["barlow_twins-more-steps"] == "not seen"
 
 
 def test_the_standard_start_in_the_place_of_the_small_one_is_red(kept):
@@ -123,7 +123,7 @@ def test_the_standard_start_in_the_place_of_the_small_one_is_red(kept):
         if name.endswith("_small"):
             arrays[name] = arrays[name.replace("_small", "_standard")]
     found = verdicts(claims.evaluate(CHAPTER.id, arrays, kept.parameters))
-    red = {name for name, verdict in found.items() if verdict == "fails"}
+    red = {name for name, verdict in found.items() if verdict == "not seen"}
     assert red >= {f"barlow_twins-{name}" for name in ("separated", "gap", "more-steps")}
     assert red >= {f"{name}-{what}" for name in ("simclr", "vicreg") for what in ("dip", "steps")}
 
@@ -136,7 +136,7 @@ def test_dimensions_that_are_never_gained_are_red(kept):
         lam[:, -1] = [one[deep_staircase.dimensions(one.astype(float)).argmin()] for one in lam]
         arrays[f"covariance_{method}_small"] = lam
     found = verdicts(claims.evaluate(CHAPTER.id, arrays, kept.parameters))
-    assert found["simclr-rise"] == found["vicreg-rise"] == "fails"
+    assert found["simclr-rise"] == found["vicreg-rise"] == "not seen"
 
 
 def test_the_covariance_for_the_uncentred_moment_is_red(record):
@@ -144,7 +144,7 @@ def test_the_covariance_for_the_uncentred_moment_is_red(record):
     for start in ("small", "standard"):
         swapped[f"eigenvalues_barlow_twins_{start}"] = swapped[f"covariance_barlow_twins_{start}"]
     found = verdicts(claims.evaluate(CHAPTER.id, swapped, record.parameters))
-    assert found["barlow_twins-separated"] == found["barlow_twins-end"] == "fails"
+    assert found["barlow_twins-separated"] == found["barlow_twins-end"] == "not seen"
 
 
 def test_the_half_of_vicregs_code_is_red(tmp_path):
@@ -180,7 +180,7 @@ def test_a_start_without_biases_is_red_on_the_sphere(tmp_path):
     assert found["simclr-start"] == "fails"
 
 
-@pytest.mark.parametrize(("temperature", "verdict"), [(0.2, "holds"), (0.5, "fails")])
+@pytest.mark.parametrize(("temperature", "verdict"), [(0.2, "holds"), (0.5, "not seen")])
 def test_another_temperature_is_red_on_the_sphere(temperature, verdict):
     """Points that lie evenly in 1 to 8 dimensions, pairs on one point: SimCLR at its best."""
     g, curves = torch.Generator().manual_seed(0), []
@@ -222,7 +222,7 @@ def test_the_normalised_loss_is_red(tmp_path, monkeypatch):
 
     monkeypatch.setattr(losses, "barlow_twins", normalised)
     found = verdicts(run(tmp_path, **SMALLER | {"steps": 600, "lr_barlow_twins": 1e-4}).claims)
-    assert found["barlow_twins-separated"] == "fails"
+    assert found["barlow_twins-separated"] == "not seen"
 
 
 # The paper's path: ResNet, standard augmentations, STL-10's format, checkpoints

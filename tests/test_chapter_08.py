@@ -58,7 +58,7 @@ def record(names):
 def test_no_claim_fails(record):
     found = verdicts(record.claims)
     found.pop("cost")  # a wall time of so small a network: on a busy machine it says nothing
-    assert "fails" not in found.values(), record.claims
+    assert not {"fails", "not seen"} & set(found.values()), record.claims
     assert {found[name] for name in NETWORKS | {"left-0.1", "left-speed-up", "log-det"}} == {
         "holds"
     }
@@ -100,9 +100,9 @@ def test_a_run_that_was_cut_short_proves_nothing_unless_both_were(record):
             else (..., slice(cut), *[slice(None)] * (name == "spectrum"))
         )
         arrays[name] = arrays[name][at]
-    assert verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))["steps"] == "outside"
+    assert verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))["steps"] == "undecided"
     arrays["spectrum"] = arrays["spectrum"][[0, 0, 2, 3, 4]]
-    assert verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))["steps"] == "fails"
+    assert verdicts(claims.evaluate(CHAPTER.id, arrays, record.parameters))["steps"] == "not seen"
 
 
 def test_the_interval_is_that_of_the_logarithms():
@@ -160,7 +160,7 @@ def test_a_preconditioner_that_does_nothing_is_red(names, tmp_path, monkeypatch)
     monkeypatch.setattr(preconditioners, "preconditioned", lambda loss, *rest, **more: loss)
     mild = {"steps": 200, "lr_preconditioned_standard": SMALLER["lr_barlow_twins_standard"]}
     found = verdicts(run(tmp_path, names, **SMALLER | mild)["record"].claims)
-    assert {found[name] for name in NETWORKS} == {"fails"}
+    assert {found[name] for name in NETWORKS} == {"not seen"}
     assert found["left-0.1"] == "holds"
 
 
@@ -169,7 +169,7 @@ def test_a_preconditioner_that_costs_much_is_red(record):
     found = verdicts(
         claims.evaluate(CHAPTER.id, record.arrays | {"seconds_per_step": slow}, record.parameters)
     )
-    assert found["cost"] == "fails"
+    assert found["cost"] == "not seen"
 
 
 # The larger path, and what is refused

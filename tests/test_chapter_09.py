@@ -36,11 +36,13 @@ def test_figures_are_drawn_from_a_record(record):
 
 
 @pytest.mark.parametrize("kernel", ["arc_cosine", "relu_ntk"])
-def test_other_kernels_have_the_same_closed_form_and_no_claim_on_accuracy(kernel, tmp_path):
+def test_other_kernels_have_the_same_closed_form_and_few_views_do_not_decide_on_accuracy(
+    kernel, tmp_path
+):
     found = verdicts(
-        run(tmp_path, whole=True, kernel=kernel, n_images=60, max_views=2, dim=8, n_seeds=1).claims
+        run(tmp_path, whole=True, kernel=kernel, n_images=64, max_views=2, dim=8, n_seeds=1).claims
     )
-    assert found["views-vicreg"] == found["over-base"] == "outside"
+    assert found["views-vicreg"] == found["over-base"] == "undecided"
     assert {v for name, v in found.items() if name.startswith(("vicreg-", "contrastive-"))} == {
         "holds"
     }
@@ -111,7 +113,7 @@ def test_views_that_are_linked_at_random_are_red(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kernel_ssl, "view_adjacency", shuffled)
     found = verdicts(run(tmp_path, n_seeds=1).claims)
-    assert found["views-vicreg"] == found["views-contrastive"] == found["over-base"] == "fails"
+    assert found["views-vicreg"] == found["views-contrastive"] == found["over-base"] == "not seen"
 
 
 def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
@@ -121,7 +123,7 @@ def test_ties_left_to_the_eigensolver_are_red(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kernel_ssl, "_least_norm", first)
     found = verdicts(run(tmp_path, n_seeds=1).claims)
-    assert found["over-base"] == "fails"
+    assert found["over-base"] == "not seen"
 
 
 # Bad input

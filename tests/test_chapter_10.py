@@ -30,6 +30,19 @@ def test_claims_of_the_written_record_are_judged_alike(record, folder):
     assert loaded.claims == loaded.judged_today() == record.claims
 
 
+def test_accuracies_are_judged_where_there_is_room_for_them_to_differ(record):
+    def of(verdict, **changed):
+        parameters = record.parameters.model_copy(update=changed)
+        found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, parameters))
+        return {name for name, each in found.items() if each == verdict}
+
+    aligned = {"aligned-vicreg", "aligned-simclr"}
+    assert of("outside", n_labels=100) == aligned
+    gains = aligned | {"misaligned-vicreg", "misaligned-barlow-twins"}
+    assert of("undecided", n_images=500, n_labels=50) == gains
+    assert not of("outside")
+
+
 def test_figures_are_drawn_from_a_record_of_one_repetition(record):
     assert len(plots.main_figure(record.arrays).axes) == 3
     assert len(plots.second_figure(record.arrays).axes) == 3

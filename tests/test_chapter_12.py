@@ -54,11 +54,17 @@ def test_trained_networks_are_judged_with_their_interval(record):
     assert found["contrast"].measured == found["rejected"].measured
 
 
-def test_little_is_claimed_of_few_p_values_and_of_short_training(record):
-    few = record.parameters.model_copy(update={"n_probe": 5, "steps": 20})
-    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, few))
-    outside = {name for name, verdict in found.items() if verdict == "outside"}
-    assert outside == {"null-mean", "null-share", "rejected", "contrast", "excess"}
+def test_few_p_values_and_short_training_decide_little(record):
+    def of(verdict, **changed):
+        parameters = record.parameters.model_copy(update=changed)
+        found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, parameters))
+        return {name for name, each in found.items() if each == verdict}
+
+    assert of("undecided", n_probe=5) == {"null-mean", "null-share", "rejected", "contrast"}
+    assert of("undecided", steps=20) == {"rejected", "contrast", "excess"}
+    assert of("undecided", n_draws=100) == {"noise"}
+    assert of("outside", read_noise=2.0) == {"excess"}
+    assert of("outside", sigma=0.1) == {"noise"}
 
 
 # Planted faults in what was measured

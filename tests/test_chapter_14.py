@@ -68,11 +68,18 @@ def test_tau_for_sigma_is_red(record, monkeypatch):
     assert rejudged(record)["toy"] == "fails"
 
 
-def test_fewer_than_five_repetitions_are_not_judged(record):
+def test_fewer_than_five_repetitions_decide_nothing(record):
     few = rejudged(record, area_accuracy=record.arrays["area_accuracy"][:, :4])
-    assert {v for name, v in few.items() if name.startswith(("area", "crops"))} == {"outside"}
+    assert {v for name, v in few.items() if name.startswith(("area", "crops"))} == {"undecided"}
+    few = rejudged(record, ridge_accuracy=record.arrays["ridge_accuracy"][:, :39])
+    assert {v for name, v in few.items() if name.startswith("ridge")} == {"undecided"}
     with pytest.raises(InputError, match="n_seeds=1"):
         CHAPTER.parse({"n_seeds": 1})
+
+
+def test_nothing_is_said_of_too_strong_crops_where_the_strongest_is_best(record):
+    found = rejudged(record, area_accuracy=record.arrays["area_accuracy"][[0, 2, 1]])
+    assert {name for name in found if name.startswith("crops")} == {"crops-gain"}
 
 
 def test_an_augmentation_that_is_not_applied_is_red(tmp_path):
@@ -102,14 +109,14 @@ def test_classes_that_all_pay_the_same_are_red(record):
     accuracy[-1] = accuracy[0] - 0.03 + noise
     accuracy[1] = accuracy[0] + 0.001
     found = rejudged(record, area_accuracy=accuracy)
-    assert found["area-classes"] == found["crops-spread"] == found["crops-worst"] == "fails"
-    assert found["crops-gain"] == "fails"
+    assert found["area-classes"] == found["crops-spread"] == found["crops-worst"] == "not seen"
+    assert found["crops-gain"] == "not seen"
     assert found["crops-average"] == "holds"
 
 
 def test_a_crop_that_never_helps_is_red(record):
     accuracy = record.arrays["area_accuracy"]
-    assert rejudged(record, area_accuracy=accuracy[[1, 1, 2]])["crops-gain"] == "fails"
+    assert rejudged(record, area_accuracy=accuracy[[1, 1, 2]])["crops-gain"] == "not seen"
 
 
 # The statistics

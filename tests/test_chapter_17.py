@@ -38,15 +38,19 @@ def rejudged(record, parameters=None, **arrays):
 
 def test_every_claim_holds_that_is_made(record):
     found = verdicts(record.claims)
-    outside = {name for name, verdict in found.items() if verdict == "outside"}
-    assert outside == {*NETWORKS, "price"}, record.claims
-    assert set(found.values()) == {"holds", "outside"}, record.claims
-    assert len(found) == 18
+    assert found.pop("price") == "outside"
+    assert {found.pop(name) for name in NETWORKS} == {"undecided"}
+    assert set(found.values()) == {"holds"}, record.claims
+    assert len(found) == 18 - 3
 
 
 def test_claims_of_the_written_record_are_judged_alike(record, folder):
     loaded = records.load(folder)
-    assert loaded.claims == loaded.judged_today() == record.claims
+    written, today, first = (
+        [claim.to_dict() for claim in table]  # in which a half that is NaN equals another
+        for table in (loaded.claims, loaded.judged_today(), record.claims)
+    )
+    assert written == today == first
 
 
 def test_figures_and_table(record):
@@ -86,14 +90,14 @@ def test_copying_is_judged_by_its_last_sixth(record):
     assert found["copy"] == found["copy-unconstrained"] == "holds"
     loss[0, :, 50:], loss[1, :, 50:] = 0.47 * trivial, 0.49 * trivial
     found = long_enough(record, copy_loss=loss)
-    assert found["copy"] == found["copy-unconstrained"] == "fails"
+    assert found["copy"] == found["copy-unconstrained"] == "not seen"
 
 
-def test_a_free_matrix_that_is_trained_slowly_is_not_judged(record):
+def test_a_free_matrix_is_judged_at_every_rate(record):
+    trained = long_enough(record)
     slow = record.parameters.model_copy(update={"steps": 700, "lr": 2e-3, "divider": 32.0})
-    found = verdicts(rejudged(record, slow))
-    assert found["copy"] != "outside"
-    assert found["copy-unconstrained"] == "outside"
+    assert verdicts(rejudged(record, slow)) == trained
+    assert trained["copy-unconstrained"] in ("holds", "not seen")
 
 
 # Planted faults
@@ -199,12 +203,23 @@ def test_a_batch_rank_that_keeps_less_than_the_gradient_is_red(record):
 # Domains, and the larger path
 
 
-def test_nothing_is_claimed_of_speed_where_steps_are_large_or_few(record):
-    for change in ({"toy_lr": 0.1}, {"dim": 64}):
+def test_nothing_is_claimed_of_speed_where_steps_are_large_or_the_matrix_is_small(record):
+    speeds = {"speed-2", "speed-4", "speed-8"}
+    for change, silent in (({"toy_lr": 0.1}, speeds | {"speed-batch"}), ({"dim": 64}, speeds)):
         chosen = record.parameters.model_copy(update=change)
         found = verdicts(rejudged(record, chosen))
-        speeds = ("speed-2", "speed-4", "speed-8", "speed-batch")
-        assert {found[name] for name in speeds} == {"outside"}
+        outside = {name for name, verdict in found.items() if verdict == "outside"}
+        assert outside == silent | {"price"}
+
+
+def test_a_short_toy_decides_no_speed_and_no_drift(record):
+    short = {
+        "toy_times": record.arrays["toy_times"] / 4,
+        "toy_steps": record.arrays["toy_steps"] // 2,
+    }
+    found = verdicts(rejudged(record, **short))
+    undecided = {name for name, verdict in found.items() if verdict == "undecided"}
+    assert undecided == NETWORKS | {"speed-2", "speed-4", "speed-8", "drift"}
 
 
 def test_three_rates_and_seeds_side_by_side(tmp_path):

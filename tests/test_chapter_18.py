@@ -13,7 +13,8 @@ from ssltheory.chapters.deep_tensor import claims as judge, experiment, figures 
 from ssltheory.errors import InputError
 
 CHAPTER = registry.find("18-deep-tensor")
-SMALLER = {"n_seeds": 2, "steps": 500, "level_steps": 3, "official_steps": 100}
+#: One repetition: an interval of two or three contains most bounds.
+SMALLER = {"n_seeds": 1, "steps": 500, "level_steps": 3, "official_steps": 100}
 SMALLER |= {"cube_steps": 260, "timing_side": 32}
 OTHERS = ('watch("levels"', 'watch("official"', "voronoi_cube")
 
@@ -62,7 +63,11 @@ def test_every_claim_holds(record):
 
 def test_claims_of_the_written_record_are_judged_alike(record, folder):
     loaded = records.load(folder)
-    assert loaded.claims == loaded.judged_today() == record.claims
+    written, today, first = (
+        [claim.to_dict() for claim in table]  # in which a half that is NaN equals another
+        for table in (loaded.claims, loaded.judged_today(), record.claims)
+    )
+    assert written == today == first
 
 
 def test_figures_and_table(record):
@@ -71,24 +76,23 @@ def test_figures_and_table(record):
     assert len(plots.table(record.arrays).splitlines()) == 2 + 5
 
 
-def test_nothing_is_claimed_of_fits_that_were_hardly_begun(record):
-    few = record.parameters.model_copy(
-        update={"steps": 30, "official_steps": 20, "cube_steps": 20, "timing_side": 16}
-    )
+def test_fits_that_were_hardly_begun_decide_nothing(record):
+    few = record.parameters.model_copy(update={"steps": 30, "official_steps": 20, "cube_steps": 20})
     found = verdicts(claims.evaluate(CHAPTER.id, record.arrays, few))
-    held = {name for name, verdict in found.items() if verdict != "outside"}
+    held = {name for name, verdict in found.items() if verdict != "undecided"}
     assert held == {"level", "svd-permuted", "free-factors", "step-time"}
 
 
-def test_official_signals_are_judged_by_recipes_that_were_looked_at(record):
+def test_official_signals_are_judged_once_they_are_fitted(record):
     def verdict(dim, lr, steps):
         how = {"official_dim": dim, "official_lr": lr, "official_steps": steps}
         chosen = record.parameters.model_copy(update=how)
         return verdicts(claims.evaluate(CHAPTER.id, record.arrays, chosen))["oracle-wins"]
 
-    assert verdict(32, 1e-3, 100) == verdict(128, 1e-4, 1000) == "holds"
-    for other in ((32, 1e-3, 99), (128, 1e-4, 300), (128, 1e-3, 1000), (32, 1e-4, 1000)):
-        assert verdict(*other) == "outside"
+    for long in ((32, 1e-3, 100), (128, 1e-4, 1000), (128, 1e-3, 100), (32, 1e-4, 1000)):
+        assert verdict(*long) == "holds"
+    for short in ((32, 1e-3, 99), (128, 1e-4, 999)):
+        assert verdict(*short) == "undecided"
 
 
 # Planted faults
@@ -145,9 +149,11 @@ def test_an_oracle_that_loses_and_a_slow_step_are_red(record):
     assert rejudged(record, step_seconds=seconds) == {"step-time"}
 
 
-def test_the_time_of_a_gpu_is_not_judged(record):
-    on_gpu = record.arrays | {"step_device": np.array("cuda")}
-    found = verdicts(claims.evaluate(CHAPTER.id, on_gpu, record.parameters))
+@pytest.mark.parametrize(
+    "change", [{"step_device": np.array("cuda")}, {"step_sides": np.array([16])}]
+)
+def test_the_time_on_a_gpu_and_of_a_small_cube_is_not_judged(record, change):
+    found = verdicts(claims.evaluate(CHAPTER.id, record.arrays | change, record.parameters))
     assert found["step-time"] == "outside"
 
 

@@ -22,6 +22,7 @@ from ssltheory.book import (
     claims,
     cli,
     figures,
+    not_seen,
     pages,
     records,
     registry,
@@ -324,7 +325,7 @@ def test_verify_good(ssltheory, here: Path):
         (result,) = json.loads(call.out)
         assert call.code == 0, result
         assert (result["chapter"], result["error"], result["stale"]) == (CHAPTER, None, [])
-        assert set(result["verdicts"]) <= {"holds", "outside"}
+        assert set(result["verdicts"]) <= {"holds", "undecided", "outside"}
         assert len(result["claims"]) == len(result["verdicts"]) > 5
     assert "holds" in ssltheory("verify").out
 
@@ -339,6 +340,24 @@ def test_verify_red(ssltheory, here: Path):
     red = [c["id"] for c in json.loads(call.out)[0]["claims"] if c["verdict"] == "fails"]
     assert red == ["step-times"]
     assert "fails" in ssltheory("verify").out
+
+
+def test_verify_asks_why_a_claim_is_not_seen(ssltheory, here: Path, monkeypatch):
+    new = claims.Claim("x", "Gain", 1.0, 2.0, 0.0, "ours", "at least", observed=True)
+    monkeypatch.setattr(claims, "evaluate", lambda *_: [new])
+    for arguments in ((), ("runs",)):
+        call = ssltheory("verify", *arguments)
+        assert call.code == 1
+        assert f"{CHAPTER}/quick: x is not seen (Gain: 1): find out why, and say it" in call.out
+    path = here / not_seen.LIST
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{CHAPTER}/quick:\n  x: It is a test.\n", encoding="utf-8")
+    call = ssltheory("verify")
+    assert call.code == 0
+    assert "not seen" in call.out
+    path.write_text(path.read_text(encoding="utf-8") + "gone/kept:\n  x: No.\n", encoding="utf-8")
+    assert "gone/kept: stands in" in ssltheory("verify").out
+    assert ssltheory("verify", "runs").code == 0, "which says nothing of other records"
 
 
 def test_verify_broken(ssltheory, here: Path):
@@ -445,11 +464,13 @@ def test_keep_refuses(ssltheory, here: Path, monkeypatch):
 
 @pytest.mark.parametrize("scale", ["tiny", "quick"])
 def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeypatch, scale: str):
-    red = claims.Claim("x", "Something", 2.0, 1.0, 0.1, source="theory", inside=True)
+    red = claims.Claim("x", "Something", 2.0, 1.0, 0.1, source="theory")
     assert red.verdict == "fails"
     run = mock.Mock(chapter=registry.find(CHAPTER), provenance={"scale": scale})
     run.judged_today.return_value = [red]
     monkeypatch.setattr(pages.scoreboard, "kept", lambda base: kept)
+    monkeypatch.setattr(pages.not_seen, "load", lambda base: {})
+    monkeypatch.setattr(pages.scoreboard, "rows", mock.Mock())
     for name in ("shutil", "appendices", "landing", "_jupyter_book", "_hold_to"):
         monkeypatch.setattr(pages, name, mock.Mock())
     for name in ("_write_chapter", "_write_downloads", "_write_scoreboard", "_write_sweeps"):
@@ -459,7 +480,7 @@ def test_a_red_claim_fails_the_build_of_any_book_but_of_one_of_tiny_runs(monkeyp
         assert pages.build(mock.MagicMock(), [run])
         monkeypatch.setattr(pages.scoreboard, "rank", lambda named: 0)
         kept = [("kept", run)]  # a kept record is judged whatever its scale
-    with pytest.raises(RunError, match=f"fails inside its domain:\n  {CHAPTER} .*: Something"):
+    with pytest.raises(RunError, match=f"a claim fails:\n  {CHAPTER} .*: Something"):
         pages.build(mock.MagicMock(), [run])
 
 
@@ -482,6 +503,17 @@ def test_the_tables_of_a_page_have_published_numbers_where_there_is_one(monkeypa
         '| <span id="claim-a"></span>words | 1 | 1 ± 0.5 | holds | 2.5 ✗ differs |'
     )
     assert "published" not in pages._claims_table(first)
+
+
+def test_a_table_of_kept_records_says_what_theory_asks_of_each(monkeypatch):
+    monkeypatch.setattr(pages, "status", lambda record: "a scale")
+    state = claims.Group("ours").at_least
+    columns = [[state("a", "words", 3, bound), state("b", "more", 3, 1)] for bound in (2, 2.5)]
+    named = [("x", mock.Mock(judged_today=lambda own=own: own)) for own in columns]
+    assert pages._kept_table(named).splitlines()[2:] == [
+        "| words | as each record says | 3 (theory ≥ 2), holds | 3 (theory ≥ 2.5), holds |",
+        "| more | ≥ 1 | 3, holds | 3, holds |",
+    ]
 
 
 # Presets

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssltheory.book import cli, compare, records
-from ssltheory.book.claims import Group
+from ssltheory.book.claims import Group, Table
 from ssltheory.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +76,22 @@ def test_published_numbers_have_a_column_where_a_changed_claim_has_one(
     assert first.endswith(f"| holds → holds | {expected} |" if expected else "| holds → holds |")
     assert second.endswith("| holds → holds |  |" if expected else "| holds → holds |")
     assert ("published" in found.to_dict()["claims"][0]["after"]) is bool(expected)
+
+
+def test_a_bound_that_was_moved_since_is_shown(pair, monkeypatch):
+    record, before, after = pair
+    (one, *_) = record.claims
+    state = Group("ours", observed=True).at_least
+    made = [replace(c, measured=0.4, predicted=0.5, relation="at least") for c in (one,)]
+    for folder in (before, after):
+        records.save(folder, replace(record, claims=Table(made)))
+    monkeypatch.setattr(compare.claims, "evaluate", lambda *_: [state(one.id, "words", 0.4, 0.3)])
+    (found,) = compare.differences(before, after)
+    assert not found.empty
+    old, new = found.bounds[one.id]
+    assert (old[:5], new) == ("≥ 0.5", "≥ 0.3")
+    text = compare.to_markdown([found])
+    assert f"- bound changed of {one.id}: {old} when the record was made, ≥ 0.3 today" in text
 
 
 def test_shapes_and_names_and_parameters(pair):

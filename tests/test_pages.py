@@ -138,7 +138,8 @@ def test_text_that_is_too_faint_is_found_wherever_it_stands(page, site):
     assert not too_faint(page)
     page.locator("#scoreboard tbody td").last.evaluate("cell => cell.style.color = '#bbb'")
     found = too_faint(page)
-    assert found and all("foreground color: #bbbbbb" in one for one in found)
+    assert found
+    assert all("foreground color: #bbbbbb" in one for one in found)
 
 
 def bytes_received(page) -> list[int]:

@@ -192,7 +192,7 @@ def test_arrays_of_every_kind_and_nan():
 )
 def test_verdict(measured: float, relation: str, verdict: str):
     assert claim(measured, relation=relation).verdict == verdict
-    assert claim(measured, relation=relation, inside=False).verdict == "outside"
+    assert claim(measured, relation=relation, outside="ours: too large").verdict == "outside"
 
 
 def test_a_published_number_is_stored_and_one_with_another_verdict_is_refused():
@@ -208,6 +208,13 @@ def test_a_published_number_is_stored_and_one_with_another_verdict_is_refused():
     for row in unlike:
         with pytest.raises(ValueError, match="one of its claims is incomplete or was changed"):
             records._claim(row)
+
+
+def test_a_claim_stored_with_its_old_verdict_is_read():
+    stored = claim().to_dict() | {"inside": False, "verdict": "outside"}
+    del stored["observed"]
+    assert records._claim(stored).verdict == "outside"
+    assert records._claim(stored | {"inside": True, "verdict": "holds"}).verdict == "holds"
 
 
 def test_a_record_without_published_numbers_is_judged_as_ever(tiny_run: Path, tmp_path: Path):

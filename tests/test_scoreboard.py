@@ -142,6 +142,57 @@ def test_a_failing_claim_is_counted_and_turns_the_badge_red(kept):
     assert "1 fail" in scoreboard.summary([replace(rows[0], verdict="fails")])
 
 
+def test_what_is_not_seen_is_counted_in_red_and_by_kind(kept):
+    first, second, third, *_ = scoreboard.rows(kept)
+    rows = [
+        replace(first, verdict="not seen", kind="bound ours", why="Too few images."),
+        replace(second, verdict="undecided", kind="ours", why="2 repetitions"),
+        replace(third, verdict="holds", kind="paper"),
+    ]
+    text = scoreboard.summary(rows)
+    assert text.startswith("**1 claims hold, 0 fail, 1 are not seen, 1 are undecided.**")
+    assert "bound of ours: 0 claims hold, 0 fail, 1 are not seen." in text
+    assert "the paper's number: 1 claims hold, 0 fail, 0 are not seen." in text
+    badge = scoreboard.badge(rows)
+    assert "1 hold, 1 not seen, 0 fail" in badge
+    assert badge.count("#b3261e") == 1
+    counts = json.loads(scoreboard.to_json(rows))["kinds"]
+    assert counts["bound ours"]["not seen"] == counts["ours"]["undecided"] == 1
+
+
+def test_what_did_not_hold_is_told_with_its_reason_the_worst_first(kept):
+    first, second, third, *_ = scoreboard.rows(kept)
+    rows = [
+        replace(first, verdict="undecided", why="2 repetitions"),
+        replace(second, verdict="not seen", why="Too few images."),
+        replace(third, verdict="fails", why=""),
+        replace(third, verdict="outside", why="simon2023stepwise: small starts"),
+        replace(third, verdict="holds", why=""),
+    ]
+    lines = scoreboard.not_held(rows).splitlines()[2:]
+    assert [line.split(" | ")[-1] for line in lines] == [
+        "The statement was deduced: theory or code is wrong. |",
+        "Too few images. |",
+        "2 repetitions |",
+    ]
+    assert 'class="verdict-not-seen">not seen<' in lines[1]
+    assert scoreboard.not_held(rows[3:]).startswith("Every claim")
+
+
+def test_the_sentence_of_a_claim_that_is_not_seen_is_its_reason(kept, monkeypatch):
+    name, record = kept[0]
+    (claim, *_) = record.judged_today()
+    unseen = replace(claim, measured=99.0, observed=True)
+    monkeypatch.setattr(type(record), "judged_today", lambda self: [unseen])
+    key = scoreboard.listed_as(name, record)
+    (row,) = scoreboard.rows(kept[:1], {key: {claim.id: "Because."}})
+    assert (key, row.verdict, row.why) == (
+        "01-linear-staircase/paper-cifar10",
+        "not seen",
+        "Because.",
+    )
+
+
 def test_paper_scale_on_the_papers_data_is_not_missing(kept):
     rows = scoreboard.rows(kept)
     assert "01-linear-staircase" not in scoreboard.missing(

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ssltheory import data
-from ssltheory.book import cells, claims, records, registry, repository, scales
-from ssltheory.book.claims import Claim
+from ssltheory.book import cells, claims, not_seen, records, registry, repository, scales
+from ssltheory.book.claims import VERDICTS, Claim
 from ssltheory.book.parameters import NOT_SETTINGS, SCALES, describe_type, value
 from ssltheory.book.registry import Chapter
 from ssltheory.errors import InputError, Paused, RunError
@@ -50,8 +50,8 @@ Address = Annotated[
 ]
 Gpus = Annotated[float, typer.Option(min=0, help="Share of a GPU for each run, or whole GPUs.")]
 KEPT_BYTES = 1_000_000  # a kept record is in git
-COLORS = {"holds": "green", "fails": "bold red", "outside": "yellow", "broken": "bold red"}
-COLORS |= {"agrees": "green", "differs": "bold red"}
+COLORS = {"holds": "green", "fails": "bold red", "not seen": "red", "undecided": "yellow"}
+COLORS |= {"outside": "yellow", "broken": "bold red", "agrees": "green", "differs": "bold red"}
 
 
 @app.command("list")
@@ -248,9 +248,9 @@ def sweep(
             }
         )
     elif done:
-        table = _table("measure", "least", "greatest", *sweeps.VERDICTS, title=planned.chapter.id)
+        table = _table("measure", "least", "greatest", *VERDICTS, title=planned.chapter.id)
         for row in sweeps.summary(rows):
-            counts = [str(row[verdict] or "") for verdict in sweeps.VERDICTS]
+            counts = [str(row[verdict] or "") for verdict in VERDICTS]
             ends = (f"{row[end]:.4g}" for end in ("least", "greatest"))
             table.add_row(row["statement"], *ends, *counts)
         _console().print(table)
@@ -308,7 +308,8 @@ def verify(
     strict: Annotated[bool, typer.Option("--strict", help="A stale record fails, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge the claims of records anew, with today's theory. Exit 1 if one fails or a record is broken."""
+    """Judge records' claims with today's theory. Exit 1: one fails, or is not seen and not listed."""
+    whole = path is None
     if path is None:
         base = _root()
         path = [
@@ -321,16 +322,19 @@ def verify(
             raise InputError(f"no {p}: give a record's folder, or a folder of them")
     folders = [folder for p in path for folder in records.find_all(p if p.is_dir() else p.parent)]
     results = [_verified(folder) for folder in folders]
+    unlisted = _not_listed(results, whole)
     if as_json:
         _print_json([r | {"claims": [claim.to_dict() for claim in r["claims"]]} for r in results])
     else:
         _print_verified(results)
+        for text in unlisted:
+            _console().print(text, style="bold red", soft_wrap=True)
     if not results:
         raise RunError(
             f"no record found in {', '.join(map(str, path)) or 'book/records and runs'}: run a chapter first"
         )
     bad = any(r["error"] or (strict and r["stale"]) or "fails" in r["verdicts"] for r in results)
-    raise typer.Exit(1 if bad else 0)
+    raise typer.Exit(1 if bad or unlisted else 0)
 
 
 @app.command()
@@ -528,6 +532,22 @@ def _verified(folder: Path) -> dict:
     return result
 
 
+def _not_listed(results: list[dict], whole: bool) -> list[str]:
+    """What the list of claims that are not seen lacks of these records, or says too much."""
+    base = repository.root()
+    if base is None:
+        return []
+    sentences = not_seen.load(base)
+    judged = {
+        name: result["claims"]
+        for result in results
+        if not result["error"] and (name := not_seen.name(base, Path(result["record"])))
+    }
+    return not_seen.problems(sentences, judged) + (
+        not_seen.absent(base, sentences) if whole else []
+    )
+
+
 def _print_verified(results: list[dict]) -> None:
     head, *rows = _cells([claim for result in results for claim in result["claims"]])
     table, ahead = _table("record", *head), iter(rows)
@@ -579,7 +599,7 @@ def _cells(judged: list[Claim]) -> list[list]:
 
 def _colored(verdict: str) -> Text:
     """A verdict, or a number that ends in one, in its colour."""
-    return Text(verdict, style=COLORS[verdict.split()[-1]] if verdict else "")
+    return Text(verdict, style=next((c for v, c in COLORS.items() if verdict.endswith(v)), ""))
 
 
 def _table(*columns: str, title: str | None = None) -> Table:

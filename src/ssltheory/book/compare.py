@@ -49,18 +49,23 @@ class ArrayChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two records of one name; ``there`` says where it is found: "both", "only before" or "only after"."""
+    """Of two records of one name; ``there`` says where it is found: "both", "only before" or "only after".
+
+    ``bounds`` has, by claim, what theory asked of it when a record was made and what it asks today, where these differ.
+    """
 
     name: str
     there: str = "both"
     claims: list[ClaimChange] = field(default_factory=list)
     arrays: list[ArrayChange] = field(default_factory=list)
     origin: dict[str, tuple[str, str]] = field(default_factory=dict)
+    bounds: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
-        """Whether claims, arrays, parameters and data are the same."""
-        return self.there == "both" and not (self.claims or self.arrays or self.origin)
+        """Whether claims, arrays, parameters and data are the same, and no bound has moved."""
+        parts = self.claims, self.arrays, self.origin, self.bounds
+        return self.there == "both" and not any(parts)
 
     def to_dict(self) -> dict:
         """For JSON."""
@@ -100,6 +105,10 @@ def to_markdown(differences: list[Difference]) -> str:
     for difference in changed:
         lines += ["", f"**{difference.name}**" + _there(difference), ""]
         lines += [f"- {name}: {a} → {b}" for name, (a, b) in difference.origin.items()]
+        lines += [
+            f"- bound changed of {name}: {a} when the record was made, {b} today"
+            for name, (a, b) in difference.bounds.items()
+        ]
         if difference.claims:
             head = ["claim", "before", "after", "theory asks", "verdict"]
             head += ["published"] if any(change.published for change in difference.claims) else []
@@ -139,9 +148,9 @@ def _difference(name: str, before: Record | None, after: Record | None) -> Diffe
     ]
     names = before.arrays | after.arrays
     compared = [_array(n, before.arrays.get(n), after.arrays.get(n)) for n in names]
-    return Difference(
-        name, "both", claims_changed, [c for c in compared if c], _origin(before, after)
-    )
+    arrays = [c for c in compared if c]
+    bounds = _moved_bounds(before) | _moved_bounds(after)
+    return Difference(name, "both", claims_changed, arrays, _origin(before, after), bounds)
 
 
 def _judged(record: Record) -> list[Claim]:
@@ -150,6 +159,12 @@ def _judged(record: Record) -> list[Claim]:
         return record.judged_today()
     except InputError:
         return record.claims
+
+
+def _moved_bounds(record: Record) -> dict[str, tuple[str, str]]:
+    made = {claim.id: claims.expectation(claim) for claim in record.claims}
+    today = {claim.id: claims.expectation(claim) for claim in _judged(record)}
+    return {id_: (made[id_], today[id_]) for id_ in made.keys() & today if made[id_] != today[id_]}
 
 
 def _plain(claim: Claim | None) -> dict | None:
@@ -190,7 +205,8 @@ def _there(difference: Difference) -> str:
 def _claim_row(change: ClaimChange, width: int) -> str:
     one = next(claim for claim in (change.after, change.before) if claim)
     numbers = (f"{c.measured:.4g}" if c else "–" for c in (change.before, change.after))
-    cells = [one.statement, *numbers, claims.expectation(one), change.verdicts]
+    asked = dict.fromkeys(claims.expectation(c) for c in (change.before, change.after) if c)
+    cells = [one.statement, *numbers, " → ".join(asked), change.verdicts]
     cells = [*cells, change.published][:width]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -25,6 +25,7 @@ from ssltheory.book import (
     figures,
     fingerprint,
     landing,
+    not_seen,
     records,
     registry,
     runner,
@@ -33,11 +34,13 @@ from ssltheory.book import (
     sweep_figures as sweep_plots,
     sweeps,
 )
-from ssltheory.book.claims import Claim
+from ssltheory.book.claims import VERDICTS, Claim
 from ssltheory.book.parameters import SCALES
 from ssltheory.book.records import Record
 from ssltheory.book.repository import repository_url
 from ssltheory.errors import InputError, RunError
+
+Named = tuple[str, Record]  # a record and what it is called
 
 #: Replaced, in a chapter's prose, by a table of its claims over all kept records.
 KEPT_MARK = "<!-- kept records -->"
@@ -53,10 +56,10 @@ def build(base: Path, runs: list[Record]) -> Path:
     Returns:
         ``_build/html/index.html``.
 
-    Raises:
-        RunError: if the build fails or warns, a page or figure is missing, or a claim fails inside its domain.
+    A ``RunError`` says that the build fails or warns, that a page or figure is missing, that a claim fails, or that one
+    is not seen and not in the list of these.
     """
-    named = scoreboard.kept(base)
+    named, sentences = scoreboard.kept(base), not_seen.load(base)
     chapters, generated = base / "book" / "chapters", base / "book" / "generated"
     for folder in (chapters, generated):
         shutil.rmtree(folder, ignore_errors=True)
@@ -69,31 +72,45 @@ def build(base: Path, runs: list[Record]) -> Path:
             _write_downloads(generated / "site" / _download(name, drawn), drawn)
     this_build = [(scoreboard.THIS_BUILD, record) for record in runs]
     everything = [*named, *this_build]
-    _write_scoreboard(base, generated, everything)
+    _write_scoreboard(base, generated, scoreboard.rows(everything, sentences))
     appendices.write(base, generated)
     landing.write(base, generated)
     _write_sweeps(base, generated)
     index = _jupyter_book(base)
     _hold_to(base, runs)
-    judged = [*named, *(own for own in this_build if own[1].provenance["scale"] != "tiny")]
-    red = [
-        f"{r.chapter.id} ({name}): {c.statement}"
-        for name, r in judged
-        for c in r.judged_today()
-        if c.verdict == "fails"
-    ]
-    if red:
-        raise RunError("a claim fails inside its domain:\n  " + "\n  ".join(red))
+    _judge(base, named, this_build, sentences)
     return index
 
 
-def _write_scoreboard(base: Path, generated: Path, named: list[tuple[str, Record]]) -> None:
-    """The page's table, the index's sentence, and what lies beside the pages: JSON and a badge."""
-    rows = scoreboard.rows(named)
+def _judge(
+    base: Path, kept: list[Named], this_build: list[Named], sentences: not_seen.Sentences
+) -> None:
+    """``RunError`` for a claim that fails, or is not seen and not listed; tiny runs are not judged."""
+    built = [own for own in this_build if own[1].provenance["scale"] != "tiny"]
+    red = [
+        f"{record.chapter.id} ({name}): {claim.statement}"
+        for name, record in [*kept, *built]
+        for claim in record.judged_today()
+        if claim.verdict == "fails"
+    ]
+    if red:
+        raise RunError("a claim fails:\n  " + "\n  ".join(red))
+    quick = [own for own in built if own[1].provenance["scale"] == "quick"]
+    judged = {scoreboard.listed_as(*own): own[1].judged_today() for own in [*kept, *quick]}
+    wrong = not_seen.problems(sentences, judged) + not_seen.absent(base, sentences)
+    if wrong:
+        raise RunError(
+            "the list of claims that are not seen is not right:\n  " + "\n  ".join(wrong)
+        )
+
+
+def _write_scoreboard(base: Path, generated: Path, rows: list[scoreboard.Row]) -> None:
+    """The pages' tables, the index's sentence, and what lies beside the pages: JSON and a badge."""
     bibliography = (base / "book" / "references.bib").read_text(encoding="utf-8")
     cited = set(re.findall(r"^@\w+\{([^,\s]+)", bibliography, re.M))
     for name, text in {
         "scoreboard.md": scoreboard.to_markdown(rows, cited),
+        "not-held.md": scoreboard.not_held(rows),
         "summary.md": scoreboard.summary(rows) + "\n",
         "site/scoreboard.json": scoreboard.to_json(rows),
         "site/badge.svg": scoreboard.badge(rows),
@@ -110,12 +127,12 @@ def _write_sweeps(base: Path, generated: Path) -> None:
         drawn = sweep_plots.panels(rows, list(manifest["grid"]), free or None)
         figures.write(drawn, generated / "sweeps" / f"{folder.name}.png")
         lines = [
-            "| measure | least | greatest | holds | fails | outside |",
-            "|---|---|---|---|---|---|",
+            f"| measure | least | greatest | {' | '.join(VERDICTS)} |",
+            "|---|---|---|" + "---|" * len(VERDICTS),
         ]
         lines += [
             f"| {row['statement']} | {row['least']:.4g} | {row['greatest']:.4g} "
-            f"| {' | '.join(str(row[verdict] or '') for verdict in sweeps.VERDICTS)} |"
+            f"| {' | '.join(str(row[verdict] or '') for verdict in VERDICTS)} |"
             for row in sweeps.summary(rows)
         ]
         text = "\n".join([*lines, "", _sweep_strip(folder.name, manifest)])
@@ -320,21 +337,26 @@ def _kept_table(named: list[tuple[str, Record]]) -> str:
     }
     head = ["claim", "theory", *(["published"] if told else [])]
     head += [status(record) for _, record in named]
-    rows = [
-        [
+    rows = []
+    for id_, claim in every.items():
+        asked = {claims.expectation(c[id_]) for c in columns if id_ in c}
+        one = asked.pop() if len(asked) == 1 else ""
+        row = [
             claim.statement,
-            claims.expectation(claim),
+            one or "as each record says",
             *([told.get(id_, "")] if told else []),
-            *(_finding(column.get(id_)) for column in columns),
         ]
-        for id_, claim in every.items()
-    ]
+        rows.append([*row, *(_finding(column.get(id_), says=not one) for column in columns)])
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _finding(claim: Claim | None) -> str:
-    return f"{claim.measured:.2g}, {claim.verdict}" if claim else "–"
+def _finding(claim: Claim | None, says: bool) -> str:
+    """Number and verdict; with what theory asks of this one where it ``says`` so itself."""
+    if claim is None:
+        return "–"
+    asks = f" (theory {claims.expectation(claim)})" if says else ""
+    return f"{claim.measured:.2g}{asks}, {claim.verdict}"
 
 
 def _jupyter_book(base: Path) -> Path:

@@ -318,7 +318,10 @@ def _claim(stored: Any) -> Claim:
     try:
         verdicts = ("verdict", "published_verdict")
         values = {key: value for key, value in stored.items() if key not in verdicts}
-        for key in ("measured", "predicted", "tolerance", *values.keys() & {"published"}):
+        if not values.pop("inside", True):  # as stored before 2026-12
+            values["outside"] = "ours: so judged by the version that made the record"
+        numbers = ("measured", "predicted", "tolerance", *values.keys() & {"published", "half"})
+        for key in numbers:
             values[key] = float(values[key])
         claim = Claim(**values)
         whole = all(

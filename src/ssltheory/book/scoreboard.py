@@ -6,12 +6,14 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ssltheory.book import claims, records, registry, scales
+from ssltheory.book import claims, not_seen, records, registry, scales
+from ssltheory.book.claims import KINDS, VERDICTS
 from ssltheory.book.parameters import SCALES
 from ssltheory.book.records import Record
 
 RANK = [*SCALES[:2], "custom", *SCALES[2:]][::-1]  # what says most about the paper first
-VERDICTS = ("holds", "fails", "outside")
+#: A kind of statement in a table's cell.
+WHOSE = {"paper": "paper", "bound ours": "paper, bound ours", "ours": "ours"}
 #: What the records of a build's own runs are called; their claims have an anchor on the chapter's page.
 THIS_BUILD = "this build"
 #: Where ``ssltheory keep`` leaves the badge of all kept records.
@@ -23,7 +25,10 @@ class Row:
     """One claim of one record, judged today.
 
     Attributes:
+        kind: of the statement, one of ``claims.KINDS``.
         theory: what theory asks of the measured number, in words, e.g. ``1 ± 0.02``.
+        why: for a verdict other than "holds" and "fails", the reason in words.
+        bound_set: when, and on which draws, the bound was set, where it depends on scale or data set.
         published: the number that the paper itself reports; None where it reports none.
         published_verdict: "agrees" or "differs", the published number against what theory asks; or "".
         setting: scale in words; a paper's settings on data that are not the paper's are called just that.
@@ -40,6 +45,9 @@ class Row:
     tolerance: float | str
     relation: str
     verdict: str
+    why: str
+    kind: str
+    bound_set: str
     published: float | str | None
     published_verdict: str
     published_source: str
@@ -55,11 +63,17 @@ class Row:
     record: str
 
 
-def rows(named: list[tuple[str, Record]]) -> list[Row]:
-    """The rows of named records, by chapter, the record of the largest scale first."""
+def rows(named: list[tuple[str, Record]], sentences: not_seen.Sentences | None = None) -> list[Row]:
+    """The rows of named records, by chapter, the record of the largest scale first.
+
+    Args:
+        named: the records, each with its folder's name from the repository's root, or as ``THIS_BUILD``.
+        sentences: from ``not_seen.load``, on claims that are not seen.
+    """
     table = []
     for name, record in sorted(named, key=lambda item: (item[1].chapter.id, *rank(item))):
         p, stale = record.provenance, bool(record.stale())
+        listed = (sentences or {}).get(listed_as(name, record), {})
         for claim in record.judged_today():
             fields = claim.to_dict()
             table.append(
@@ -68,6 +82,9 @@ def rows(named: list[tuple[str, Record]]) -> list[Row]:
                     paper=record.chapter.paper,
                     claim=claim.id,
                     statement=claim.statement,
+                    why=listed.get(claim.id, "") if claim.verdict == "not seen" else claim.reason,
+                    kind=claim.kind,
+                    bound_set=claim.bound_set,
                     theory=claims.expectation(claim),
                     published=fields.get("published"),
                     published_verdict=claim.published_verdict,
@@ -106,6 +123,13 @@ def setting(record: Record) -> str:
     return f"{scale} scale" if name == own else f"{scale} settings, substitute data"
 
 
+def listed_as(name: str, record: Record) -> str:
+    """What ``not_seen`` calls a named record."""
+    if name == THIS_BUILD:
+        return f"{record.chapter.id}/{record.provenance['scale']}"
+    return name.removeprefix("book/records/")
+
+
 def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
     """Sorts named records, the one that says most about the paper first."""
     name, record = item
@@ -113,13 +137,28 @@ def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
 
 
 def summary(rows: list[Row]) -> str:
-    """How many claims hold, fail, and lie outside the theory's domain, and how many published numbers agree."""
-    held, failed, outside = (sum(row.verdict == verdict for row in rows) for verdict in VERDICTS)
-    text = f"**{held} claims hold, {failed} fail, {outside} lie outside the theory's domain.**"
+    """How many claims have which verdict, in all and by kind of statement, and how many published numbers agree."""
+    text = f"**{_counted(rows)}.**"
+    kinds = [(words, [r for r in rows if r.kind == kind]) for kind, words in KINDS.items()]
+    text += "".join(
+        f" {words[0].upper()}{words[1:]}: {_counted(own)}." for words, own in kinds if own
+    )
     numbers = published(rows)
     if total := sum(numbers.values()):
         text += f" Of {total} published numbers, {numbers['agrees']} agree with the theory."
     return text
+
+
+def _counted(rows: list[Row]) -> str:
+    """In words, e.g. "12 claims hold, 0 fail, 2 are not seen"; of verdicts other than these, those that there are."""
+    held, failed, unseen, undecided, outside = _counts(rows).values()
+    text = f"{held} claims hold, {failed} fail, {unseen} are not seen"
+    text += f", {undecided} are undecided" if undecided else ""
+    return text + (f", {outside} lie outside the theory's domain" if outside else "")
+
+
+def _counts(rows: list[Row]) -> dict[str, int]:
+    return {verdict: sum(row.verdict == verdict for row in rows) for verdict in VERDICTS}
 
 
 def published(rows: list[Row]) -> dict[str, int]:
@@ -146,7 +185,7 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
         cited: keys of the bibliography, which become links to it.
     """
     head = ["chapter", "claim", "theory asks", "measured", "verdict", "published"]
-    head += ["setting", "data", "device", "date", "source"]
+    head += ["whose", "setting", "data", "device", "date", "source"]
     key = re.compile(
         r"\b(" + "|".join(map(re.escape, sorted(cited, key=len, reverse=True))) + r")\b"
     )
@@ -160,10 +199,11 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
         cells = [
             f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
             f'<a href="chapters/{row.chapter}.html{anchor}">{html.escape(row.statement)}</a>',
-            row.theory,
+            row.theory + _small(row.bound_set and f"bound set: {row.bound_set}"),
             _number(row.measured),
-            f'<span class="verdict-{row.verdict}">{row.verdict}</span>{stale}',
+            verdict_cell(row.verdict) + stale + _small(row.why if row.verdict == "outside" else ""),
             _published_cell(row),
+            WHOSE[row.kind],
             row.setting,
             row.data,
             row.device,
@@ -176,6 +216,51 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
         absent = ["**At the paper's scale, on the paper's data:**", "", *absent]
     table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
     return "\n".join([summary(rows), "", *table, "", *absent]) + "\n"
+
+
+def not_held(rows: list[Row]) -> str:
+    """What failed, is not seen or undecided: a table, as Markdown, with the reason of each."""
+    bad = [row for verdict in VERDICTS[1:4] for row in rows if row.verdict == verdict]
+    if not bad:
+        return "Every claim of every record holds where it is made.\n"
+    head = [
+        "chapter",
+        "claim",
+        "theory asks",
+        "measured",
+        "verdict",
+        "whose",
+        "setting",
+        "data",
+        "why",
+    ]
+    lines = [
+        [
+            f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
+            row.statement,
+            row.theory,
+            _number(row.measured),
+            verdict_cell(row.verdict),
+            WHOSE[row.kind],
+            row.setting,
+            row.data,
+            row.why or "The statement was deduced: theory or code is wrong.",
+        ]
+        for row in bad
+    ]
+    table = [head, ["---"] * len(head), *lines]
+    return "".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |\n" for line in table
+    )
+
+
+def verdict_cell(verdict: str) -> str:
+    """A verdict in its colour, as HTML."""
+    return f'<span class="verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
+
+
+def _small(words: str) -> str:
+    return f"<br><small>{words}</small>" if words else ""
 
 
 def _published_cell(row: Row) -> str:
@@ -192,12 +277,15 @@ def _number(value: float | str) -> str:
 
 
 def to_json(rows: list[Row]) -> str:
-    """The same for a program: keys ``counts`` and ``published`` (of verdicts), ``missing_paper_scale`` and ``claims``.
+    """The same for a program: keys ``counts``, ``kinds`` and ``published``, ``missing_paper_scale`` and ``claims``.
+
+    The first three count verdicts: of all claims, of the claims of each kind, of the published numbers.
 
     ``claims`` has a row for each claim with the fields of ``Row``; ``published`` is null where there is no such number.
     """
     content = {
-        "counts": {v: sum(row.verdict == v for row in rows) for v in VERDICTS},
+        "counts": _counts(rows),
+        "kinds": {kind: _counts([row for row in rows if row.kind == kind]) for kind in KINDS},
         "published": published(rows),
         "missing_paper_scale": missing(rows),
         "claims": [asdict(row) for row in rows],
@@ -206,19 +294,23 @@ def to_json(rows: list[Row]) -> str:
 
 
 def badge(rows: list[Row]) -> str:
-    """A badge as SVG: the number of claims that hold, and of those that fail."""
-    held, failed = (sum(row.verdict == verdict for row in rows) for verdict in VERDICTS[:2])
-    text = f"{held} hold, {failed} fail"
-    left, right = 48, 7 * len(text) + 12
-    color = "#b3261e" if failed else "#1a7f37"
-    width = left + right
+    """A badge as SVG: how many claims hold, in green, and how many are not seen or fail, in red if any."""
+    held, failed, unseen, *_ = _counts(rows).values()
+    parts = [("claims", "#444"), (f"{held} hold", "#1a7f37")]
+    parts += [(f"{unseen} not seen", "#b3261e")] if unseen else []
+    parts += [(f"{failed} fail", "#b3261e" if failed else "#1a7f37")]
+    text = ", ".join(words for words, _ in parts[1:])
+    drawn, left = "", 0
+    for words, color in parts:
+        width = 7 * len(words) + 10
+        drawn += f'<rect x="{left}" width="{width}" height="20" fill="{color}"/>'
+        drawn += f'<text x="{left + width / 2}" y="14">{words}</text>'
+        left += width
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="claims: {text}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left}" height="20" role="img" aria-label="claims: {text}">'
         f"<title>claims: {text}</title>"
-        f'<rect width="{width}" height="20" rx="3" fill="#444"/>'
-        f'<rect x="{left}" width="{right}" height="20" rx="3" fill="{color}"/>'
         f'<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
-        f'<text x="{left / 2}" y="14">claims</text><text x="{left + right / 2}" y="14">{text}</text></g></svg>\n'
+        f"{drawn}</g></svg>\n"
     )
 
 

@@ -79,7 +79,7 @@ def measure(axes: Axes, rows: Rows, grid: Sequence[str]) -> Axes:
 
 def _asked(points: Rows) -> float:
     """What theory says of the points of a place, NaN where it says nothing or their seeds differ."""
-    said = {point["predicted"] for point in points if point["verdict"] in ("holds", "fails")}
+    said = {point["predicted"] for point in points if point["verdict"] not in ("", "outside")}
     return said.pop() if len(said) == 1 else float("nan")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ssltheory.book import fingerprint, records, registry, repository, runner
+from ssltheory.book.claims import VERDICTS
 from ssltheory.book.records import Record
 from ssltheory.book.registry import Chapter
 from ssltheory.book.runner import Job, Outcome
@@ -25,7 +26,6 @@ from ssltheory.errors import InputError, RunError
 #: Not for a grid: seeds have an option of their own, the others leave the experiment what it is.
 NO_AXES = ("seed", "device", "out")
 MOST_POINTS = 10_000
-VERDICTS = ("holds", "fails", "outside")
 Row = dict[str, Any]  # of the table: the grid's values, seed, and one measure of the point
 
 

@@ -17,14 +17,18 @@ eps-large                 | 0.058, seen before it was set   |
 
 The numbers seen when the bounds were set are of batches of 128 and older than the repair of a collision of seeds, by
 which the predictor's first values were not a draw of their own. The later ones are of batches of 64, the quick setting
-since. The bounds were kept.
+since. The bounds were kept, and all but that of gain are asked of other images, too. The gain asked of other images is
+−0.5 points, no more than that below the learnt predictor. It came with the chapter, before a run on CIFAR-10 was kept;
+on which seeds it was set is not on record.
+
+What is said of networks is observed, and undecided in runs of fewer than 1,000 steps.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from ssltheory.book.claims import Claim, Group, interval
+from ssltheory.book.claims import Claim, Group, interval, unless
 from ssltheory.book.named import Named
 from ssltheory.chapters.directpred import Parameters
 from ssltheory.theory import directpred
@@ -35,9 +39,15 @@ NAMES = {"byol_linear": "learnt linear predictor", "directpred": "DirectPred"}
 COLLAPSED = 0.05  # q of both controls
 # q at ε = 10, seen: 0.058; no predictor but a moving average left 0.046 and 0.059 (seeds 10 and 11).
 NEARLY = 0.1
-ALIVE = {"byol_linear": 0.3, "directpred": 0.65}  # least q on digits
+ALIVE = {"byol_linear": 0.3, "directpred": 0.65}  # least q
 APART = 0.2  # q of DirectPred over that of the learnt predictor
-GAIN = 2.0  # points of accuracy on digits
+GAIN = {True: 2.0, False: -0.5}  # points of accuracy, on digits and on other images
+TRAINED = 1000  # steps in which the networks learn
+TESTED = 5  # repetitions that the gain is tested with
+DIGITS = "digits, seeds 10 to 14, before seeds 0 to 4 were run"
+OTHERS = (
+    "when the chapter was written, before its kept run on CIFAR-10; on no seeds that are on record"
+)
 
 
 # Readings
@@ -107,21 +117,30 @@ def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]
     ]
 
 
-def _long(parameters) -> bool:
-    return parameters.steps >= 1000
+def _short(parameters) -> str:
+    """Why these networks decide nothing; "" where they do."""
+    steps = parameters.steps
+    return unless(steps >= TRAINED, f"{steps} steps; the networks learn in {TRAINED}")
 
 
 def _digits(parameters) -> bool:
-    return parameters.dataset == "digits" and _long(parameters)
+    return parameters.dataset == "digits"
+
+
+def _large(parameters) -> str:
+    """Why nothing is said of DirectPred with this ε; "" where it is."""
+    best = f"{PAPER}, Table 6: DirectPred is made for an ε of 0.1 or less, and is worse with 0.5"
+    return unless(parameters.eps <= 0.1, best)
 
 
 def _collapse(arrays, parameters) -> Iterator[Claim]:
     views_differ = parameters.area < 1 or parameters.augment != "crop"  # X' is not zero
-    inside = _long(parameters) and views_differ
+    own: dict = {"observed": True, "undecided": _short(parameters)}
+    alike = f"{PAPER}, Theorem 2: what decays it is X' + η, and X' is zero where both views are the image"
+    own["outside"] = unless(views_differ, alike)
     for method in filter(CONTROLS.get, arrays["methods"].tolist()):
         q = at_end(arrays, "spread", method)
-        note = f"worst of {len(q)} seeds; claimed from 1000 steps on, where X' is not zero"
-        claim = Group(f"{PAPER}, Theorem 2 (linear); bound ours", inside, note)
+        claim = Group(f"{PAPER}, Theorem 2 (linear); bound ours", f"worst of {len(q)} seeds", **own)
         words = f"Spread q of the embedding at the end, {CONTROLS[method]}"
         yield claim.at_most(f"collapse-{method}", words, q.max(), COLLAPSED)
 
@@ -130,49 +149,58 @@ def _alive(arrays, parameters) -> Iterator[Claim]:
     q, active = (
         {method: at_end(arrays, name, method) for method in ALIVE} for name in ("spread", "active")
     )
-    note, usual = f"worst of {len(q['directpred'])} seeds", parameters.eps <= 0.1
-    claim = Group("ours", _digits(parameters) and usual, f"{note}; claimed of digits")
+    note, large = f"worst of {len(q['directpred'])} seeds", _large(parameters)
+    own: dict = {"observed": True, "undecided": _short(parameters), "bound_set": DIGITS}
+    claim = Group("ours", note, **own)
     for method, bound in ALIVE.items():
         words = f"Spread q of the embedding at the end, {NAMES[method]}"
-        yield claim.at_least(f"alive-{method}", words, q[method].min(), bound)
+        outside = large if method == "directpred" else ""
+        yield claim.at_least(f"alive-{method}", words, q[method].min(), bound, outside=outside)
 
-    claim = Group("ours", _long(parameters) and usual, note)
+    claim = Group("ours", note, outside=large, **own)
     words = "Spread q at the end, DirectPred less learnt linear predictor"
     yield claim.at_least("apart", words, (q["directpred"] - q["byol_linear"]).min(), APART)
 
-    claim = Group("ours", _long(parameters) and usual, f"{note}; active: s_j > 0.01 s_max")
+    claim = Group("ours", f"{note}; active: s_j > 0.01 s_max", outside=large, **own)
     words = "Active modes at the end, DirectPred less learnt linear predictor"
     yield claim.at_least("modes", words, (active["directpred"] - active["byol_linear"]).min(), 1)
 
 
 def _accuracy(arrays, parameters) -> Iterator[Claim]:
     n, (mean, half), digits = len(gain(arrays)), interval(gain(arrays)), _digits(parameters)
-    note = "one seed, no interval; claimed of five"
+    note = "one seed, no interval"
     if n > 1:
         ends = f"{mean - half:.1f} to {mean + half:.1f}"
         note = f"95 % interval {ends}, {n} seeds, same splits and labels"
-    inside = n >= 5 and _long(parameters) and parameters.eps <= 0.1
+    few = unless(n >= TESTED, f"{n} repetitions; the test needs {TESTED}")
+    own: dict = {
+        "undecided": _short(parameters) or few,
+        "outside": _large(parameters),
+        "observed": True,
+    }
     source = f"{PAPER}, Table 8 (0.7 points on CIFAR-10, 2.8 on STL-10, 100 epochs); bound ours"
-    claim = Group(source, inside, note)
+    claim = Group(source, note, **own)
     words = f"Accuracy on {parameters.n_labels} labels, DirectPred less learnt predictor, points"
-    yield claim.at_least("gain", f"{words}, mean", mean, GAIN if digits else -0.5)
+    own = {"half": half, "bound_set": DIGITS if digits else OTHERS}
+    yield claim.at_least("gain", f"{words}, mean", mean, GAIN[digits], **own)
     if n > 1:
         words = f"{words}, lower end of the 95 % interval"
-        yield claim.at_least("gain-interval", words, mean - half, 0, inside=inside and digits)
+        yield claim.at_least("gain-interval", words, mean - half, 0)
 
 
 def _sweeps(arrays, parameters) -> Iterator[Claim]:
     if "eps_values" not in arrays:
         return
     eps, q = arrays["eps_values"], arrays["eps_spread"]  # (values,), (values, n_seeds)
-    n_seeds, inside = q.shape[1], _long(parameters)
+    n_seeds = q.shape[1]
+    own: dict = {"observed": True, "undecided": _short(parameters)}
 
-    claim = Group("ours", inside, f"mean of {n_seeds} seeds")
+    claim = Group("ours", f"mean of {n_seeds} seeds", **own)
     words = "Largest rise of DirectPred's q from one ε to the next, ε ≥ 0.1"
     yield claim.at_most("eps-falls", words, np.diff(q.mean(1)[eps >= 0.1]).max(), 0)
 
     source = f"{PAPER}, Table 6 (0.5 is worse than 0.1); bound ours"
-    claim = Group(source, inside, f"worst of {n_seeds} seeds")
+    claim = Group(source, f"worst of {n_seeds} seeds", **own)
     words = f"DirectPred's q at ε = {eps[-1]:g}, where W_p is nearly the identity"
     yield claim.at_most("eps-large", words, q[-1].max(), NEARLY)
 

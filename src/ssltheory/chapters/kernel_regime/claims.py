@@ -1,7 +1,9 @@
 """Claims of chapter 09.
 
 The bounds on accuracies were set at the quick settings on digits, at little more than half of what seeds 10 to 14 had
-shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and have been kept since.
+shown (0.087 and 0.092 by eight views, 0.058 over the base kernel), and have been kept since, for other images, kernels
+and mirrored views, too. With few images or views they are undecided: nothing was tried there. The closed forms are
+deduced.
 """
 
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ssltheory.book.claims import Claim, Group
+from ssltheory.book.claims import Claim, Group, unless
 from ssltheory.book.named import Named
 from ssltheory.chapters.kernel_regime import Parameters
 from ssltheory.theory import kernel_ssl
@@ -17,6 +19,8 @@ from ssltheory.theory import kernel_ssl
 PAPER = "kiani2022joint"
 LOSS, GRAM = 1e-5, 1e-3  # of the loss and, relative, of a Gram matrix; L-BFGS leaves 1e-10 and 1e-5
 LABELS = 2  # labels a class at which methods are compared
+IMAGES, VIEWS = 200, 8  # fewest of the tests of accuracy
+DIGITS = "digits, seeds 10 to 14 at the quick settings, before any kept run"
 
 
 # Readings
@@ -115,7 +119,8 @@ def _closed_forms(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
 
 
 def _spiral(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
-    arm, claim = arrays["spiral_arm"], Group(f"{PAPER}, the spirals; settings and bound ours")
+    arm = arrays["spiral_arm"]
+    claim = Group(f"{PAPER}, the spirals; settings and bound ours", observed=True)
     words = "Accuracy of the base kernel on the spirals with one label an arm, over all choices of labels"
     base = similarity_accuracy(arrays["spiral_base"], arm)
     yield claim.at_most("spiral-base", words, base, 0.6)
@@ -125,17 +130,24 @@ def _spiral(arrays: dict[str, np.ndarray]) -> Iterator[Claim]:
 
 
 def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> Iterator[Claim]:
-    most = int(arrays["views"][-1])
-    many = parameters.n_images >= 200 and most >= 8 and 8 * parameters.dim <= parameters.n_images
-    plain = parameters.kernel == "rbf" and not parameters.flip
-    digits = many and plain and parameters.dataset == "digits"
+    most, n, d = int(arrays["views"][-1]), parameters.n_images, parameters.dim
     source = f"{PAPER}, accuracies on small data sets; settings and bound ours"
+    few_views = f"{n} images, {most} views; the test needs {IMAGES} and {VIEWS}"
+    apart = (
+        "ours: as d nears the number of images, each gets a dimension of its own and none are near"
+    )
+    own: dict = {
+        "observed": True,
+        "undecided": unless(n >= IMAGES and most >= VIEWS, few_views),
+        "bound_set": DIGITS,
+    }
+    crowded = unless(8 * d <= n, apart)
     few = f"{LABELS} labels a class"
 
     def of(method: str) -> np.ndarray:
         return accuracies(arrays, method, LABELS)
 
-    claim = Group(source, digits)
+    claim = Group(source, outside=crowded, **own)
     for method, name in (("vicreg", "VICReg"), ("contrastive", "contrastive")):
         words = f"Accuracy gained by {most} views an image over one, {name}, {few}"
         gain = of(f"{method} {most}") - of(f"{method} 1")
@@ -147,7 +159,8 @@ def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> Iterat
 
     words = f"Accuracy of an induced kernel whose views are linked at random, {few}"
     random = of("shuffled")
-    yield Group(source, many, _note(random)).at_most("shuffled", words, random.mean(), 0.25)
+    claim = Group(f"ours, by contrast with {PAPER}", **own)
+    yield claim.at_most("shuffled", words, random.mean(), 0.25, note=_note(random))
 
     words = f"Accuracy lost to the base kernel where every image has a dimension of its own, d = n − 1, {few}"
     loss = of("base") - of("full rank")
@@ -157,4 +170,4 @@ def _accuracies(arrays: dict[str, np.ndarray], parameters: Parameters) -> Iterat
 def _note(values: np.ndarray) -> str:
     n = len(values)
     error = values.std(ddof=1) / n**0.5 if n > 1 else float("nan")
-    return f"{n} repetitions, standard error {error:.2g}; claimed for 200 images, 8 views or more"
+    return f"{n} repetitions, standard error {error:.2g}"

@@ -12,11 +12,12 @@ invariance, 1                    |                                        |
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ssltheory.book.claims import Claim, Group
+from ssltheory.book.claims import Claim, Group, unless
 from ssltheory.book.named import Named
 from ssltheory.chapters.spectral_embeddings import Parameters
 from ssltheory.theory import spectral_embedding as theory
@@ -26,6 +27,15 @@ LOSS, GRAM = 1e-8, 1e-5  # of the loss and, relative, of Z Zᵀ; L-BFGS leaves 1
 # Weights of invariance compared; at one all that the graph is silent of is gone.
 LOW, HIGH = 0.05, 1.0
 ALIGNED, MISALIGNED = "aligned", "misaligned"  # pairs
+COLLAGES = 600  # fewest from which accuracies are told apart
+#: Least gain of accuracy where pairs are aligned, and when it was set: on digits, and on any other data set.
+GAINED = {
+    "digits": (0.1, "digits at the quick scale, seeds 10 to 14"),
+    "other": (
+        0.03,
+        "before any run on other data than digits; kept after seeds 10 to 14 of CIFAR-10",
+    ),
+}
 
 
 # Readings
@@ -152,12 +162,12 @@ def claims(arrays: dict[str, np.ndarray], parameters: Parameters) -> list[Claim]
 
 def _free(arrays) -> Iterator[Claim]:
     loss, vicreg, contrastive = free_errors(arrays)
-    claim = Group(f"{PAPER}, Theorem 1; constants ours")
+    claim = Group(f"{PAPER}, Theorem 1, with our constants")
     words = "Largest distance of VICReg's loss after descent from its closed-form minimum"
     yield claim.equal("vicreg-loss", words, loss, 0, LOSS)
     words = "Largest relative error of VICReg's centred Gram matrix, free embeddings"
     yield claim.equal("vicreg-gram", words, vicreg, 0, GRAM)
-    claim = Group(f"{PAPER}, Theorem 5; constants ours")
+    claim = Group(f"{PAPER}, Theorem 5, with our constants")
     words = "Largest relative error of SimCLR's Gram matrix, free embeddings, squared error"
     yield claim.equal("contrastive-gram", words, contrastive, 0, GRAM)
 
@@ -171,12 +181,12 @@ def _free(arrays) -> Iterator[Claim]:
 def _linear(arrays) -> Iterator[Claim]:
     *vicreg, contrastive, barlow_twins = linear_errors(arrays)
     error = "Largest relative error of W Wᵀ in a linear network"
-    claim = Group(f"{PAPER}, Theorems 2 and 3; constants ours")
+    claim = Group(f"{PAPER}, Theorems 2 and 3, with our constants")
     yield claim.equal("linear-vicreg", f"{error}, VICReg", np.max(vicreg), 0, GRAM)
-    claim = Group(f"{PAPER}, Theorem 5; constants ours")
+    claim = Group(f"{PAPER}, Theorem 5, with our constants")
     words = f"{error}, SimCLR, and so VICReg at ρ = 1"
     yield claim.equal("linear-contrastive", words, contrastive, 0, GRAM)
-    claim = Group(f"{PAPER}, Theorem 6; constants ours")
+    claim = Group(f"{PAPER}, Theorem 6, with our constants")
     words = f"{error}, Barlow Twins, outputs whitened"
     yield claim.equal("linear-barlow-twins", words, barlow_twins, 0, GRAM)
 
@@ -188,7 +198,7 @@ def _peers(arrays) -> Iterator[Claim]:
     words = "Largest relative distance of SimCLR's optimum from scikit-learn's ISOMAP"
     yield Group(f"{PAPER}, Proposition 2").equal("isomap", words, isomap.max(), 0, 1e-6)
     words = "Smallest alignment with Fisher's discriminants, pairs weighed by 1/n_c"
-    claim = Group(f"{PAPER}, Proposition 1; weights ours")
+    claim = Group(f"{PAPER}, Proposition 1, with our weights")
     yield claim.equal("fisher", words, fisher.min(), 1, 1e-9)
     words = "Largest alignment with Fisher's discriminants, pairs that weigh the same"
     claim = Group("ours: with unequal classes the 0/1 graph is another one")
@@ -196,34 +206,46 @@ def _peers(arrays) -> Iterator[Claim]:
 
 
 def _winners(arrays, parameters) -> Iterator[Claim]:
-    claim = Group(f"{PAPER}, Theorem 1; constants ours")
+    claim = Group(f"{PAPER}, Theorem 1, with our constants")
     words = "Embeddings of the sweep whose rank is not the number of modes with θ < 1/ρ"
     yield claim.equal("rank", words, rank_errors(arrays), 0, 0)
 
     spoken_of = int((arrays["theta"] < 1 - 1e-6).sum(1).max())  # modes that the graph speaks of
-    inside = parameters.n_images >= 600 and largest_rank(arrays) >= 2 * spoken_of
-    inside = inside and 10 * parameters.n_labels <= parameters.n_images
-    domain = "claimed from 600 collages on, with twice the dimensions that the graph speaks of"
-    note = f"mean of {len(arrays['probed'])} repetitions; {domain}"
-    claim = Group(f"{PAPER}, abstract; bound ours", inside, note)
+    collages = f"{parameters.n_images} collages; the probes need {COLLAGES}"
+    same = (
+        f"ours: {largest_rank(arrays)} dimensions leave low invariance little but the {spoken_of} directions of the "
+        "graph, which high invariance keeps too"
+    )
+    misaligned = Group(
+        f"{PAPER}, abstract; bound ours",
+        note=f"mean of {len(arrays['probed'])} repetitions",
+        observed=True,
+        undecided=unless(parameters.n_images >= COLLAGES, collages),
+        outside=unless(largest_rank(arrays) >= 2 * spoken_of, same),
+    )
+    many = f"{PAPER}, abstract: of few labels, at most a tenth of the collages here"
+    few_labels = unless(10 * parameters.n_labels <= parameters.n_images, many)
+    # Pixels of photographs say less than those of digits.
+    bound, bound_set = GAINED["digits" if parameters.dataset == "digits" else "other"]
+    outside = misaligned.outside or few_labels
+    aligned = replace(misaligned, outside=outside, bound_set=bound_set)
 
     few = accuracy(arrays, ALIGNED, "few")
-    bound = 0.1 if parameters.dataset == "digits" else 0.03  # pixels of photographs say less
     pairs = "aligned pairs and few labels"
     gain = few["high"] - few["low"]
     words = f"Accuracy gained by high over low invariance of VICReg, {pairs}"
-    yield claim.at_least("aligned-vicreg", words, gain, bound)
+    yield aligned.at_least("aligned-vicreg", words, gain, bound)
     gain = few["simclr"] - few["barlow_twins"]
     words = f"Accuracy gained by SimCLR over whitened Barlow Twins, {pairs}"
-    yield claim.at_least("aligned-simclr", words, gain, bound)
+    yield aligned.at_least("aligned-simclr", words, gain, bound)
 
     every, pairs = accuracy(arrays, MISALIGNED, "all"), "misaligned pairs and all labels"
     gain = every["low"] - every["high"]
     words = f"Accuracy gained by low over high invariance of VICReg, {pairs}"
-    yield claim.at_least("misaligned-vicreg", words, gain, 0.06)
+    yield misaligned.at_least("misaligned-vicreg", words, gain, 0.06)
     gain = every["barlow_twins"] - every["simclr"]
     words = f"Accuracy gained by whitened Barlow Twins over SimCLR, {pairs}"
-    yield claim.at_least("misaligned-barlow-twins", words, gain, 0.06)
+    yield misaligned.at_least("misaligned-barlow-twins", words, gain, 0.06)
 
 
 def _conditions(arrays) -> Iterator[Claim]:
