@@ -223,7 +223,7 @@ def test_a_table_has_a_column_of_published_numbers_only_where_there_is_one():
     assert without == ["| claim | measured | theory | verdict |", "|---|---|---|---|", start]
     first, second = repr(a_table(None, 2.5)).splitlines()
     assert first == "holds     c0: 1, theory 1.5 ± 0.5"
-    assert second == "holds    c1: 1, theory 1.5 ± 0.5, published 2.5 ✗ differs"
+    assert second == "holds     c1: 1, theory 1.5 ± 0.5, published 2.5 ✗ differs"
 
 
 def test_interval_is_students_of_the_unbiased_deviation():

@@ -396,7 +396,7 @@ JSON = st.recursive(
 )
 PLACES = [("claims",), ("claims", 0), ("provenance",), ("provenance", "data")]
 PLACES += [("provenance", name) for name in records.PROVENANCE]
-PLACES += [("claims", 0, name) for name in ("measured", "tolerance", "inside", "relation", "id")]
+PLACES += [("claims", 0, name) for name in ("measured", "tolerance", "observed", "relation", "id")]
 
 
 @st.composite
