@@ -137,16 +137,21 @@ def rank(item: tuple[str, Record]) -> tuple[int, bool, str]:
 
 
 def summary(rows: list[Row]) -> str:
-    """How many claims have which verdict, in all and by kind of statement, and how many published numbers agree."""
+    """How many claims have which verdict, and how many published numbers agree."""
     text = f"**{_counted(rows)}.**"
-    kinds = [(words, [r for r in rows if r.kind == kind]) for kind, words in KINDS.items()]
-    text += "".join(
-        f" {words[0].upper()}{words[1:]}: {_counted(own)}." for words, own in kinds if own
-    )
     numbers = published(rows)
     if total := sum(numbers.values()):
         text += f" Of {total} published numbers, {numbers['agrees']} agree with the theory."
     return text
+
+
+def by_kind(rows: list[Row]) -> str:
+    """The same by kind of statement: a table, as Markdown."""
+    lines = [["statement", *VERDICTS], ["---", *["---:"] * len(VERDICTS)]]
+    for kind, words in KINDS.items():
+        counts = _counts([row for row in rows if row.kind == kind])
+        lines.append([words, *map(str, counts.values())])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _counted(rows: list[Row]) -> str:
@@ -219,39 +224,27 @@ def to_markdown(rows: list[Row], cited: set[str]) -> str:
 
 
 def not_held(rows: list[Row]) -> str:
-    """What failed, is not seen or undecided: a table, as Markdown, with the reason of each."""
+    """Counts by kind, then what failed, is not seen or undecided, with the reason under each statement, as Markdown."""
     bad = [row for verdict in VERDICTS[1:4] for row in rows if row.verdict == verdict]
     if not bad:
-        return "Every claim of every record holds where it is made.\n"
-    head = [
-        "chapter",
-        "claim",
-        "theory asks",
-        "measured",
-        "verdict",
-        "whose",
-        "setting",
-        "data",
-        "why",
-    ]
-    lines = [
-        [
-            f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
-            row.statement,
-            row.theory,
-            _number(row.measured),
-            verdict_cell(row.verdict),
-            WHOSE[row.kind],
-            row.setting,
-            row.data,
-            row.why or "The statement was deduced: theory or code is wrong.",
-        ]
-        for row in bad
-    ]
-    table = [head, ["---"] * len(head), *lines]
-    return "".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |\n" for line in table
-    )
+        return f"{by_kind(rows)}\nEvery claim of every record holds where it is made.\n"
+    lines = [["chapter", "claim", "theory asks", "measured", "verdict", "whose", "record"]]
+    lines += [["---"] * len(lines[0])]
+    for row in bad:
+        why = "theory or code is wrong" if row.verdict == "fails" else row.why
+        lines.append(
+            [
+                f"[{row.chapter[:2]}](chapters/{row.chapter}.ipynb)",
+                row.statement + _small(why),
+                row.theory,
+                _number(row.measured),
+                verdict_cell(row.verdict),
+                WHOSE[row.kind],
+                f"{row.setting}, {row.data}",
+            ]
+        )
+    told = ("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |\n" for line in lines)
+    return by_kind(rows) + "\n" + "".join(told)
 
 
 def verdict_cell(verdict: str) -> str:
