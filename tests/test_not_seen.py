@@ -21,6 +21,10 @@ def test_a_new_one_is_a_problem_until_it_has_a_sentence():
     (problem,) = not_seen.problems({}, judged)
     assert problem.startswith(f"{RECORD}: gain is not seen (Gain in accuracy: 0.05)")
     assert not not_seen.problems({RECORD: {"gain": "Too few images."}}, judged)
+    (problem,) = not_seen.problems(
+        {RECORD: {"gain": "Why."}}, {RECORD: [claim("gain", 0.05), claim("new", 0)]}
+    )
+    assert ": new is not seen" in problem
     others = {"another": {"x": "Of a record that is not judged here."}}
     assert not not_seen.problems(others, {RECORD: [claim("seen", 0.2)]})
 
@@ -30,6 +34,8 @@ def test_a_line_too_many_is_a_problem(tmp_path):
     problems = not_seen.problems(sentences, {RECORD: [claim("gain", 0.2)]})
     assert [text.split()[1] for text in problems] == ["gain", "gone"]
     assert all("take its line away" in text for text in problems)
+    (problem,) = not_seen.problems(sentences, {RECORD: [claim("gain", 0.05)]})
+    assert problem.startswith(f"{RECORD}: gone stands in")
     (problem,) = not_seen.absent(tmp_path, sentences | {"01-linear-staircase/quick": {}})
     assert problem.startswith(f"{RECORD}: ")
     (tmp_path / "book" / "records" / RECORD).mkdir(parents=True)
