@@ -50,7 +50,7 @@ mutants: setup ## plant faults one after another: each must turn a test red (mak
 	$(BIN)/python tests/mutants.py $(ARGS)
 
 lab: setup ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	GOMP_SPINCOUNT=3000 $(BIN)/jupyter lab notebooks
 
 torture: setup ## try to break it, half an hour (ARGS='kill read-only' for some); the table goes to book/torture.json
 	$(BIN)/python -m torture $(ARGS)
@@ -72,7 +72,7 @@ format: setup ## mend what lint can mend; write the parameters cell of every not
 
 bench: setup ## time ours against its peers, which are added to .venv; ratios go to runs/benchmarks (on a GPU also: .venv/bin/python -m benchmarks.gpu --device cuda)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.txt --editable '.[bench]'
-	for what in losses augmentations training directpred ntk deep_tensor unitary tracking; do $(BIN)/python -m benchmarks.$$what || exit; done
+	for what in losses augmentations training directpred ntk deep_tensor unitary tracking contention; do $(BIN)/python -m benchmarks.$$what || exit; done
 
 lock: setup ## renew requirements.txt from pyproject.toml (LOCK_FLAGS=--upgrade for new versions)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

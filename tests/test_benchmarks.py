@@ -56,6 +56,17 @@ def test_the_gpu_benchmark_says_that_it_needs_one(bench, tmp_path, capsys, devic
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_contention_times_all_works_quiet_and_beside_busy_processes(bench, tmp_path, capsys):
+    out = tmp_path / "contention.json"
+    bench("contention", "--smoke", "--rounds", 1, "--threads", 1, "--out", out)
+    works = json.loads(out.read_text())["works"]
+    assert len(works) == 5
+    assert all(work["quiet_seconds"] > 0 for work in works.values())
+    assert all(work["share_of_speed"].keys() == {"1", "2"} for work in works.values())
+    assert capsys.readouterr().out.count("aim >= 0.45") == 5
+
+
 def test_tracking_runs_the_notebooks_cells_with_all_records_and_with_one(bench, tmp_path, capsys):
     out = tmp_path / "tracking.json"
     bench("tracking", "--share", 250, "--rounds", 2, "--out", out)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssltheory import data
-from ssltheory.book import cells, claims, not_seen, records, registry, repository, scales
+from ssltheory.book import cells, claims, machine, not_seen, records, registry, repository, scales
 from ssltheory.book.claims import VERDICTS, Claim
 from ssltheory.book.parameters import NOT_SETTINGS, SCALES, describe_type, value
 from ssltheory.book.registry import Chapter
@@ -72,13 +72,28 @@ def list_chapters(as_json: Json = False) -> None:
 
 @app.command()
 def describe(
-    chapter: str,
+    chapter: Annotated[str | None, typer.Argument(help="Id, number or slug.")] = None,
+    of_machine: Annotated[
+        bool, typer.Option("--machine", help="This machine, and how runs share it with other work.")
+    ] = False,
     by_scale: Annotated[
         bool, typer.Option("--scales", help="The parameters' values at every scale, side by side.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """One chapter: its parameters, claims, paper and expected times."""
+    """One chapter: its parameters, claims, paper and expected times. With --machine: the machine."""
+    if of_machine:
+        facts = machine.describe()
+        if as_json:
+            _print_json(facts)
+            return
+        table = _table("machine", "")
+        for name, fact in facts.items():
+            table.add_row(name, fact)
+        _console().print(table)
+        return
+    if chapter is None:
+        raise InputError("which chapter? `ssltheory list` shows them")
     entry = registry.find(chapter)
     model, columns = entry.parameters, scales.names(entry)
     parameters = [
