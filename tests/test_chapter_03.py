@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -34,9 +32,6 @@ NETWORK |= {"n_images": 48, "resolution": 8, "crop": 6}
 RESNET = {"model": "resnet18", "augment": "standard", "n_images": 4, "resolution": 16, "crop": 16}
 RESNET |= {"dim": 16, "net_width": 16, "net_scale": 0.2, "net_steps": 3, "n_seeds": 1}
 CONSTANT = ("first-in-c", "first-in-covariance", "missing-eigenvalue")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 run = partial(record_of, CHAPTER)
 
 
@@ -271,33 +266,28 @@ def test_first_page_has_the_film_where_its_record_is_kept(network, tmp_path):
 
 
 @pytest.fixture
-def film_page(record, tmp_path):
+def film_page(record, tmp_path, browser):
     """The film alone in a page from a file, in a browser that notes what goes wrong."""
-    if CHROMIUM is None:
-        if os.environ.get("SSLTHEORY_REQUIRE_BROWSER"):
-            pytest.fail("no chromium on the PATH: install it to test the film")
-        pytest.skip("no chromium on the PATH: install it to test the film")
-    playwright = pytest.importorskip("playwright.sync_api")
     path = tmp_path / "film.html"
     head = (
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     )
     path.write_text(head + plots.Film(record.arrays)._repr_html_(), encoding="utf-8")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
+    contexts = []
 
-        def opened(**options):
-            page = browser.new_context(viewport={"width": 390, "height": 844}, **options).new_page()
-            page.faults = []
-            page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
-            page.on("pageerror", lambda error: page.faults.append(str(error)))
-            page.on("request", lambda r: r.url != path.as_uri() and page.faults.append(r.url))
-            page.goto(path.as_uri())
-            return page
+    def opened(**options):
+        contexts.append(browser.new_context(viewport={"width": 390, "height": 844}, **options))
+        page = contexts[-1].new_page()
+        page.faults = []
+        page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("request", lambda r: r.url != path.as_uri() and page.faults.append(r.url))
+        page.goto(path.as_uri())
+        return page
 
-        yield opened
-        browser.close()
+    yield opened
+    for context in contexts:
+        context.close()
 
 
 def drawn(page):
