@@ -197,6 +197,14 @@ def test_the_sentence_of_a_claim_that_is_not_seen_is_its_reason(kept, monkeypatc
     )
 
 
+def test_a_run_of_this_build_takes_no_sentence_of_a_kept_record(kept):
+    _, record = kept[0]
+    scales = {"quick": "01-linear-staircase/quick", "full": "", "tiny": ""}
+    for scale, name in scales.items():
+        run = replace(record, provenance=record.provenance | {"scale": scale})
+        assert scoreboard.listed_as(scoreboard.THIS_BUILD, run) == name
+
+
 def test_paper_scale_on_the_papers_data_is_not_missing(kept):
     rows = scoreboard.rows(kept)
     assert "01-linear-staircase" not in scoreboard.missing(
